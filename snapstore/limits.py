@@ -1,0 +1,68 @@
+"""Every limit of size, count and time, with its unit in the name and its reason beside it.
+
+Nothing else is here. A limit that readers enforce is part of the format (docs/format) and never shrinks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * 1024
+
+# --- the store ---------------------------------------------------------------------------------------------------
+MAX_OBJECT_BYTES: Final = 64 * MIB  # FAT32, FTP servers and object storage all take this without multi-part uploads
+NAME_ELEMENT_MAX_CHARS: Final = 32  # three 32-byte directory records on FAT32, so 21,000 names a folder
+NAME_MAX_ELEMENTS: Final = 3  # "packs/a/name" is the deepest
+FANOUT_FOLDERS: Final = 16  # 16 x 21,000 packs of 32 MiB is 10 TiB; S3 lists 16 prefixes side by side
+
+# --- secrets -----------------------------------------------------------------------------------------------------
+SECRET_MIN_CODE_POINTS: Final = 8
+SECRET_MAX_BYTES: Final = 4096  # a pasted file is a mistake, and Argon2 hashes any length
+KDF_MIN_MEMORY_KIB: Final = 64 * KIB  # the floor the design sets; RFC 9106's second choice
+KDF_MAX_MEMORY_KIB: Final = 256 * KIB  # an old replacement PC must still be able to open the dossier
+KDF_ITERATIONS: Final = 3
+KDF_MAX_ITERATIONS: Final = 16
+KDF_MIN_ITERATIONS: Final = 3
+KDF_LANES: Final = 4
+KDF_MAX_LANES: Final = 16
+KDF_TARGET_SECONDS: Final = 0.7  # long for a guesser, short for a person
+
+# --- chunking ----------------------------------------------------------------------------------------------------
+PAGE_CHUNK_BYTES: Final = 16 * KIB  # measured on a shop database: 4.4 MB a day against 6.5 with 32 KiB
+PAGE_CHUNK_MAX_BYTES: Final = 64 * KIB  # SQLite's largest page
+FINE_TARGET_BYTES: Final = 64 * KIB
+COARSE_TARGET_BYTES: Final = 1 * MIB
+CHUNK_MAX_BYTES: Final = 4 * MIB  # coarse target x 4; the cap of every data blob's plaintext
+SHARED_MIN_FILE_BYTES: Final = 256 * KIB  # below this, guessing a file's content by its dedup would be cheap
+
+# --- small files -------------------------------------------------------------------------------------------------
+INLINE_MAX_BYTES: Final = 512  # a reference and its index line cost about 250 bytes
+BUNDLE_FILE_MAX_BYTES: Final = 16 * KIB
+BUNDLE_MIN_BYTES: Final = 16 * KIB
+BUNDLE_MEAN_BYTES: Final = 32 * KIB  # expected bytes beyond the minimum before a cut
+BUNDLE_MAX_BYTES: Final = 64 * KIB
+INLINE_CHUNKS_MAX: Final = 8  # chunk references kept in the entry itself: a document of 300 KB needs no chunk list
+INLINE_XATTR_MAX_BYTES: Final = 2 * KIB  # larger extended attributes go to a data blob of their own
+
+# --- trees -------------------------------------------------------------------------------------------------------
+NODE_MEAN_ITEMS: Final = 16
+NODE_MIN_ITEMS: Final = 2  # every level at least halves, so any content gives a tree of finite height
+NODE_MAX_ITEMS: Final = 128
+NODE_SOFT_BYTES: Final = 64 * KIB  # a node is closed when its encoded items reach this
+TREE_BLOB_MAX_BYTES: Final = 1 * MIB  # the cap of every tree blob's plaintext
+TREE_MAX_LEVELS: Final = 40
+
+# --- packs and indexes -------------------------------------------------------------------------------------------
+PACK_TARGET_BYTES: Final = 32 * MIB
+PACK_MIN_BYTES: Final = 4 * KIB
+OPEN_DATA_PACKS: Final = 2  # a chunk goes to one at random: neighbours in a file are not neighbours in a pack
+HEADER_ALIGNMENT_BYTES: Final = 4 * KIB
+INDEX_EVERY_PACKS: Final = 16
+READ_WINDOW_BYTES: Final = 1 * MIB  # ranged reads are widened to this, so that their lengths tell nothing
+
+# --- work in progress --------------------------------------------------------------------------------------------
+BATCH_BYTES: Final = 1 * MIB  # what one worker seals at a time: large enough to hide a thread switch
+PENDING_BYTES: Final = 24 * MIB  # plaintext read ahead of the workers; bounds memory whatever the tree's size
+PROGRESS_INTERVAL_SECONDS: Final = 0.1
+PROBLEMS_KEPT: Final = 1000  # problems stored with a snapshot; the count is always exact
