@@ -1,0 +1,157 @@
+"""What a store is: names to bytes, and nothing more.
+
+Here: the `Store` protocol, what a listing gives, and the rules for names. Not here: any storage (local.py, memory.py), how an
+address is turned into a store (url.py), or what the bytes mean; a store never looks into an object.
+
+Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
+- an object is put whole and durable or not at all, is never altered, and its name is used once;
+- what was acknowledged is seen by every `list` and `get` that starts later;
+- a listing that fails raises: it is never shorter than the truth, and an unreachable store is never an empty one;
+- names are checked in both directions: a wrong argument is an `InputError`, and a file on the storage whose name no object
+  can have (`desktop.ini`, `.DS_Store`, `System Volume Information`, someone's photos) is foreign. Foreign files are never
+  returned, never an error, never touched;
+- every method may be called from several threads at once;
+- failures are `StoreError`s that say what, where, and the next step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, Final, Protocol, Self, runtime_checkable
+
+from ..errors import InputError
+from ..limits import MAX_OBJECT_BYTES, NAME_ELEMENT_MAX_CHARS, NAME_MAX_ELEMENTS
+
+README_NAME: Final = "README.txt"
+TEMPORARY_FOLDER: Final = "tmp"
+STATION_MAX_CHARS: Final = 26  # a station's id in base32hex; leaves room for "-" and five random digits in an element
+
+_ELEMENT = re.compile(rf"[0-9a-z]{{1,{NAME_ELEMENT_MAX_CHARS}}}", re.ASCII)
+# Windows opens a device, not a file, under these names, in any folder.
+_DEVICES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One line of a listing: the full name, such as "packs/a/...", and the bytes stored under it."""
+
+    name: str
+    size: int
+
+
+@runtime_checkable
+class Store(Protocol):
+    """The seam between snapstore and any storage."""
+
+    @property
+    def url(self) -> str:
+        """The address, fit to be printed and logged: without passwords."""
+        ...
+
+    def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
+        """Store an object. When this returns it is whole, durable, and seen by all; after an error it is not there.
+
+        A file is taken from its current position to its end, must be seekable, and may be read more than once; `size`
+        says how many bytes to expect, and any other number is an `InputError`. A name that exists is refused with
+        `InputError` and left as it is. At most 64 MiB.
+        """
+        ...
+
+    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
+        """The bytes from `offset` on, exactly `size` of them, or all that follow.
+
+        Raises `ObjectNotFoundError`, or `DamagedObjectError` where the object ends before the range does.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects below the folder `prefix` ("packs", "packs/a", "" for all), in no order.
+
+        An absent folder of a store that is there is empty. Any error raises, at the call or while iterating. Objects put or
+        deleted meanwhile may or may not be listed. Unfinished uploads never are.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an object; when this returns, no listing shows it. Raises `ObjectNotFoundError` if it is absent."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Bytes that can still be stored, as the storage reports them, or None where it does not say."""
+        ...
+
+    def clean_temporaries(self, station: str) -> None:
+        """Remove the station's unfinished uploads. For the start of a run: it takes them from one under way, too."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and handles. Closing twice does no harm; other use after closing may fail."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder that holds objects can have this name."""
+    elements = name.split("/")
+    return len(elements) < NAME_MAX_ELEMENTS and elements[0] != TEMPORARY_FOLDER and all(map(_is_element, elements))
+
+
+def is_name(name: str) -> bool:
+    """Whether an object can have this full name."""
+    if name == README_NAME:
+        return True
+    folder, _, last = name.rpartition("/")
+    return is_folder(folder) and _is_element(last)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be an object's full name, so that no name leaves the store's folder or fails on another system."""
+    if not is_name(name):
+        raise InputError(
+            f"{name!r} cannot name an object: use one or two folders and a name, of [0-9a-z], such as 'packs/a/0123'.",
+            code="invalid_name",
+        )
+
+
+def check_prefix(prefix: str) -> str:
+    """The folder that a listing is asked for, without a final slash; "" for the whole store."""
+    folder = prefix.removesuffix("/")
+    if folder and folder != TEMPORARY_FOLDER and not is_folder(folder):
+        raise InputError(f"{prefix!r} cannot be a folder of objects: use a name such as 'packs'.", code="invalid_name")
+    return folder
+
+
+def check_station(station: str) -> str:
+    """The station as it may stand in the name of a temporary."""
+    if not re.fullmatch(rf"[0-9a-z]{{1,{STATION_MAX_CHARS}}}", station, re.ASCII):
+        raise InputError(f"{station!r} cannot mark temporaries: use 1 to {STATION_MAX_CHARS} of [0-9a-z].")
+    return station
+
+
+def check_range(offset: int, size: int | None) -> None:
+    """Refuse a range that lies outside every object."""
+    if offset < 0 or (size is not None and size < 0):
+        raise InputError(
+            f"Offset {offset} and size {size} are no range: neither may be negative.", code="invalid_range"
+        )
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse an object that some storage could not take in one piece."""
+    if size > MAX_OBJECT_BYTES:
+        raise InputError(
+            f"Object {name} has {size} bytes and {MAX_OBJECT_BYTES} are allowed: store it in parts.",
+            code="object_too_large",
+        )
+
+
+def _is_element(element: str) -> bool:
+    return _ELEMENT.fullmatch(element) is not None and _DEVICES.fullmatch(element) is None
