@@ -1,0 +1,137 @@
+"""What a station remembers of its last snapshot of one dossier on one medium.
+
+Here: the root it wrote, the packs that snapshot relied on, copies it has checked, and for each source folder what its files
+looked like and which entries they became. Not here: how that is used (`operations.snapshot`).
+
+Rules: everything is a cache. A missing or damaged one reads as empty and costs only time. The folder cache is an SQLite
+file written beside the old one and put in its place when the snapshot is confirmed, so a crash leaves the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DamageError, UnsupportedFormatError
+from ..format.packing import decode, encode
+from ..types import PlainHash, SnapshotId
+from .protection import make_private_folder, read_private, write_private
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LastSnapshot:
+    """The last snapshot that this station confirmed here."""
+
+    id: SnapshotId
+    number: int
+    root: PlainHash
+    packs: dict[str, int]
+    """Name to size of every pack that the snapshot relies on, perhaps a few more."""
+    source_entries: dict[str, int] = field(default_factory=dict)
+    """For each source path the count of entries found below it."""
+
+
+class FolderCache:
+    """For each source folder, by its path: one opaque record. Reading and writing go to different files."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        if writable or path.exists():
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            if writable:
+                self._connection.executescript(
+                    "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+                    "CREATE TABLE folders (path BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; BEGIN"
+                )
+
+    def get(self, folder: bytes) -> bytes | None:
+        """Return the record of `folder`, or None."""
+        if self._connection is None:
+            return None
+        try:
+            row = self._connection.execute("SELECT record FROM folders WHERE path=?", (folder,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return bytes(row[0]) if row else None
+
+    def put(self, folder: bytes, record: bytes) -> None:
+        """Remember `record` for `folder`."""
+        assert self._connection is not None
+        self._connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (folder, record))
+
+    def close(self) -> None:
+        """Close the file; what was put is kept."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+                self._connection.close()
+            self._connection = None
+
+
+class MediumCache:
+    """The caches of one dossier on one medium."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def last(self) -> LastSnapshot | None:
+        """Return what is remembered of the last snapshot, or None."""
+        path = self.folder / "last"
+        try:
+            stored = read_private(path)
+            if stored is None:
+                return None
+            record = decode(stored, what=str(path))
+            return LastSnapshot(
+                id=SnapshotId(record[0]),
+                number=record[1],
+                root=PlainHash(record[2]),
+                packs=dict(record[3]),
+                source_entries=dict(record[4]),
+            )
+        except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def folders(self) -> FolderCache:
+        """Open the cache of source folders for reading; empty if there is none."""
+        return FolderCache(self.folder / "folders.sqlite", writable=False)
+
+    def new_folders(self) -> FolderCache:
+        """Start a new cache of source folders beside the present one."""
+        make_private_folder(self.folder)
+        for left_over in self.folder.glob("folders-*.new"):
+            with contextlib.suppress(OSError):
+                left_over.unlink()
+        path = self.folder / f"folders-{secrets.token_hex(6)}.new"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        return FolderCache(path, writable=True)
+
+    def keep(self, last: LastSnapshot, folders: FolderCache) -> None:
+        """Make `last` and `folders` the remembered state. The folder cache comes first: it is checked against `last`."""
+        folders.close()
+        with contextlib.suppress(OSError):
+            (self.folder / "last").unlink()
+        os.replace(folders.path, self.folder / "folders.sqlite")
+        packs = [[name, size] for name, size in sorted(last.packs.items())]
+        sources = [[path, count] for path, count in sorted(last.source_entries.items())]
+        record = {0: last.id, 1: last.number, 2: last.root, 3: packs, 4: sources}
+        write_private(self.folder / "last", encode(record))
+
+    def checked_copies(self) -> set[bytes]:
+        """Return id prefix and stored hash (32 bytes together) of copies that were fetched and found right."""
+        try:
+            stored = read_private(self.folder / "checked")
+        except (DamageError, OSError):
+            return set()
+        return set() if stored is None else {stored[at : at + 32] for at in range(0, len(stored) - 31, 32)}
+
+    def keep_checked_copies(self, copies: set[bytes]) -> None:
+        """Remember `copies`."""
+        if copies:
+            write_private(self.folder / "checked", b"".join(sorted(copies)))

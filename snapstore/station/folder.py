@@ -1,0 +1,74 @@
+"""The folder in which a station keeps its state.
+
+Here: which file lies where. Not here: what is in them.
+
+Rules: without another wish the folder is the user's data folder as platformdirs knows it. The environment is not read here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..types import DossierId, MediumId, RepositoryId, SnapshotId
+from .caches import MediumCache
+from .identity import Station, load_station
+from .keyring import RepositoryKeys, load_keys, update_keys
+from .protection import is_running, make_private_folder, running_mark
+
+
+def default_state_dir() -> Path:
+    """Return the user's own data folder for snapstore."""
+    from platformdirs import user_data_path
+
+    return user_data_path("snapstore", appauthor=False)
+
+
+class StateFolder:
+    """A station's files. Several processes may use one folder at the same time."""
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, station_name: str | None = None) -> None:
+        self.path = Path(path) if path is not None else default_state_dir()
+        make_private_folder(self.path)
+        self.station: Station = load_station(self.path / "station", station_name)
+
+    def __repr__(self) -> str:
+        return f"StateFolder({str(self.path)!r})"
+
+    def keys(self, repository_id: RepositoryId) -> RepositoryKeys:
+        """Return the keys held of a repository; none if it was never seen."""
+        return load_keys(self._repository(repository_id) / "keys")
+
+    def update_keys(
+        self, repository_id: RepositoryId, change: Callable[[RepositoryKeys], RepositoryKeys]
+    ) -> RepositoryKeys:
+        """Change the keys held of a repository, safely against other processes."""
+        return update_keys(self._repository(repository_id) / "keys", change)
+
+    def medium(self, repository_id: RepositoryId, medium_id: MediumId, dossier_id: DossierId) -> MediumCache:
+        """Return the caches of a dossier on a medium."""
+        return MediumCache(self._repository(repository_id) / medium_id.hex() / dossier_id.hex())
+
+    @contextlib.contextmanager
+    def running(self, snapshot_id: SnapshotId) -> Iterator[None]:
+        """Show other runs of this station that this snapshot is being made."""
+        with running_mark(self._running(snapshot_id)):
+            yield
+
+    def is_running(self, snapshot_id: SnapshotId) -> bool:
+        """Tell whether a living process of this station is making that snapshot."""
+        return is_running(self._running(snapshot_id))
+
+    def spool(self) -> Path:
+        """Return the folder for packs being built. It holds sealed bytes only."""
+        path = self.path / "spool"
+        make_private_folder(path)
+        return path
+
+    def _repository(self, repository_id: RepositoryId) -> Path:
+        return self.path / "repositories" / repository_id.hex()
+
+    def _running(self, snapshot_id: SnapshotId) -> Path:
+        return self.path / "running" / f"{snapshot_id.hex()}.lock"

@@ -1,0 +1,214 @@
+"""Ids and result records that callers see.
+
+Here: NewTypes for every id, and the frozen records that operations return. Not here: how any of it is stored
+(`snapstore.format`) or computed (`snapstore.operations`).
+
+Rules: sizes are bytes, times are aware `datetime`, durations are seconds. `raw_size` is plaintext, `stored_size` what lies
+on the store. Paths inside a snapshot are `str`, elements joined by "/", undecodable bytes as lone surrogates
+(`os.fsdecode`'s way), and "" is the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import NewType
+
+RepositoryId = NewType("RepositoryId", bytes)
+MediumId = NewType("MediumId", bytes)
+DossierId = NewType("DossierId", bytes)
+SnapshotId = NewType("SnapshotId", bytes)
+RecordId = NewType("RecordId", bytes)
+StationId = NewType("StationId", bytes)
+BlobId = NewType("BlobId", bytes)
+"""32 bytes; names a sealed blob and opens nothing."""
+PlainHash = NewType("PlainHash", bytes)
+"""32 bytes, the `h` of docs/format/05-blobs.md; opens its blob. Treat as a key."""
+ObjectName = NewType("ObjectName", str)
+"""A full name in a store, such as "packs/a/..."."""
+
+
+class EntryType(Enum):
+    """What an entry of a snapshot is; the values are those of docs/format/07-trees.md."""
+
+    FILE = 0
+    DIRECTORY = 1
+    SYMLINK = 2
+    FIFO = 3
+    CHARACTER_DEVICE = 4
+    BLOCK_DEVICE = 5
+    HARD_LINK = 6
+
+
+class SnapshotKind(Enum):
+    """Why a snapshot was taken; the values are those of docs/format/08-manifest.md."""
+
+    MANUAL = 1
+    AUTOMATIC = 2
+    BEFORE_RESTORE = 3
+
+
+class Overwrite(str, Enum):
+    """What a restore does with a file that is in its way."""
+
+    NEVER = "never"
+    IF_CHANGED = "if_changed"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that did not go as asked and did not stop the operation.
+
+    `code` is stable, for programs; `path` is the path within the snapshot, or of the source or target; `message` is for people.
+    """
+
+    code: str
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One state of a dossier. Fields sealed under the dossier's key are None where that key is missing."""
+
+    id: SnapshotId
+    number: int
+    time: datetime
+    kind: SnapshotKind
+    confirmed: bool
+    """False: its writer never saw it whole. It may be restored, with a warning."""
+    files: int
+    directories: int
+    others: int
+    total_bytes: int
+    added_bytes: int
+    problem_count: int
+    duration_seconds: float
+    station: str | None
+    label: str | None
+    host: str | None
+    user: str | None
+    sources: tuple[str, ...]
+    excludes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def name(self) -> str:
+        """The id as people and the command see it: 32 hexadecimal digits."""
+        return self.id.hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a snapshot's tree. Fields are None where the source system had nothing of the kind."""
+
+    path: str
+    type: EntryType
+    size: int
+    """Bytes of the file; for a directory the sum of everything below it; else 0."""
+    entries: int
+    """For a directory the count of everything below it; else 0."""
+    mode: int | None
+    modified: datetime | None
+    modified_ns: int | None
+    uid: int | None
+    gid: int | None
+    user: str | None
+    group: str | None
+    link_target: str | None
+    """Target of a symbolic link, or the path in the snapshot of a hard link's first name."""
+    device: tuple[int, int] | None
+    xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
+    windows_attributes: int | None = None
+    created_ns: int | None = None
+    changed_while_read: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last element of the path."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DossierInfo:
+    """What this station can say of a dossier without opening it."""
+
+    id: DossierId
+    name: str | None
+    """None for a dossier this station is not enrolled in."""
+    enrolled: bool
+    protected: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationInfo:
+    """A station as the dossier's keyset lists it."""
+
+    id: StationId
+    name: str | None
+    enrolled: datetime
+    revoked: datetime | None
+    last_number: int | None
+    """For a revoked station, the number of its last snapshot that is accepted."""
+    this: bool
+    """True for the station that is asking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotReport:
+    """The result of a snapshot that was stored, looked over and found whole."""
+
+    snapshot: Snapshot
+    files_new: int
+    files_changed: int
+    files_unchanged: int
+    raw_bytes_read: int
+    added_bytes: int
+    """Bytes this run put into the store, everything counted."""
+    blobs_added: int
+    blobs_reused: int
+    duration_seconds: float
+    problems: tuple[Problem, ...]
+
+    @property
+    def clean(self) -> bool:
+        """True if there were no problems."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    """The result of a restore. `problems` names each thing the target could not hold or that could not be read."""
+
+    snapshot: SnapshotId
+    target: str
+    files_restored: int
+    files_unchanged: int
+    directories: int
+    others: int
+    deleted: int
+    bytes_written: int
+    duration_seconds: float
+    dry_run: bool
+    problems: tuple[Problem, ...]
+
+    @property
+    def clean(self) -> bool:
+        """True if there were no problems."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryReview:
+    """What a look at all manifests of a dossier gave.
+
+    `missing` are ids that the newest roster names, that are gone, and that nobody forgot by a signed record.
+    """
+
+    snapshots: tuple[Snapshot, ...]
+    missing: tuple[SnapshotId, ...]
+    problems: tuple[Problem, ...]
