@@ -5,9 +5,9 @@ Copies FOLDER, snapshots the copy into a protected repository, changes a few fil
 both. Then it acts as a new PC: an empty state folder and the secret, nothing else. Both snapshots are restored, and
 every byte and attribute is compared with what the copy was at each moment.
 
-Rules: FOLDER is only read. Everything is in one temporary folder, removed at the end. What the copy was is kept as facts
-and digests (scripts/compare_trees.py), collected without any of snapstore's code. The last line is "identical" (status
-0), or the differences stand above "different" (status 1).
+Rules: FOLDER is only read. Everything is in one temporary folder, removed at the end. What the copy was is kept as
+facts and digests (scripts/compare_trees.py), collected without any of snapstore's code. The last line is "identical"
+(status 0), or the differences stand above "different" (status 1).
 """
 
 from __future__ import annotations
