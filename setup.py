@@ -1,8 +1,9 @@
 """The one part of the build that pyproject.toml cannot say: the optional C kernel.
 
-The kernel is compiled against the stable ABI of CPython 3.11, so one wheel a platform serves every later CPython. Where it
-cannot be compiled the installation goes on without it, and the Python twins in `snapstore.chunking` do the same work slowly.
-Free-threaded builds and other interpreters have no stable ABI and compile the same source against their own.
+The kernel is compiled against the stable ABI of CPython 3.11, so one wheel a platform serves every later CPython.
+Where it cannot be compiled the installation goes on without it, and the Python twins in `snapstore.chunking` do the
+same work slowly. Free-threaded builds and other interpreters have no stable ABI and compile the same source against
+their own.
 """
 
 from __future__ import annotations

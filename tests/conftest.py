@@ -1,7 +1,7 @@
 """Hypothesis profiles for all tests, in this one place. Choose with `--hypothesis-profile NAME`.
 
-`dev` is the default and keeps the whole suite short; `ci` looks longer; `thorough` is for a night. No profile has a deadline:
-on a shared machine a slow example says nothing about the code.
+`dev` is the default and keeps the whole suite short; `ci` looks longer; `thorough` is for a night. No profile has a
+deadline: on a shared machine a slow example says nothing about the code.
 """
 
 from __future__ import annotations

@@ -1,0 +1,416 @@
+/* The compiled kernel: the three loops that are too slow in Python.
+ *
+ *   find_cuts      content-defined cut points (docs/format/10-chunking.md, "Gear")
+ *   sort_records   sort fixed-size records in place
+ *   find_records   look many keys up in sorted fixed-size records
+ *
+ * Each has a twin in Python (snapstore/chunking/gear.py and records.py) that gives the same results; the tests compare them.
+ * Nothing else belongs here: no keys, no hashing, no files, no state.
+ *
+ * Rules: C99 and the limited API of CPython 3.11. Every argument is checked before the interpreter lock is released, because
+ * after that only plain memory is touched. Another thread may write into a mutable buffer meanwhile; the result is then
+ * rubbish, but no index may ever leave the buffer because of it.
+ */
+
+#ifndef Py_LIMITED_API
+#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
+#define Py_LIMITED_API 0x030B0000
+#endif
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define TABLE_WORDS 256
+#define WINDOW 64            /* a byte leaves h after 64 shifts, so h depends on this many bytes */
+#define MAX_RECORD 256       /* records are swapped through the stack */
+#define RADIX_DEPTH 8        /* random keys are apart after 8 bytes; bounds the stack to 8 x 4 KiB */
+#define INSERTION_RECORDS 24 /* below this a pass over 256 counters costs more than it sorts */
+
+static uint64_t load_little_endian(const unsigned char *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--)
+        value = (value << 8) | bytes[i];
+    return value;
+}
+
+/* ---- find_cuts ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    uint64_t table[TABLE_WORDS];
+    uint64_t threshold;
+    size_t minimum, maximum;
+} gear;
+
+/* The end of the chunk that starts at `start`, or 0 if data up to `size` does not decide it. */
+static size_t next_cut(const gear *g, const unsigned char *data, size_t start, size_t size)
+{
+    size_t left = size - start;
+    if (left < g->minimum)
+        return 0;
+    size_t limit = left < g->maximum ? left : g->maximum;
+    const unsigned char *at = data + start + g->minimum - WINDOW;
+    const unsigned char *end = data + start + limit;
+    const uint64_t threshold = g->threshold;
+    uint64_t h = 0;
+
+    for (int i = 0; i < WINDOW; i++)
+        h = (h << 1) + g->table[*at++];
+    if (h < threshold)
+        return (size_t)(at - data);
+    while (end - at >= 4) {
+        uint64_t h1 = (h << 1) + g->table[at[0]];
+        uint64_t h2 = (h1 << 1) + g->table[at[1]];
+        uint64_t h3 = (h2 << 1) + g->table[at[2]];
+        h = (h3 << 1) + g->table[at[3]];
+        if ((h1 < threshold) | (h2 < threshold) | (h3 < threshold) | (h < threshold)) {
+            int step = h1 < threshold ? 1 : h2 < threshold ? 2 : h3 < threshold ? 3 : 4;
+            return (size_t)(at - data) + (size_t)step;
+        }
+        at += 4;
+    }
+    while (at < end) {
+        h = (h << 1) + g->table[*at++];
+        if (h < threshold)
+            return (size_t)(at - data);
+    }
+    return limit == g->maximum ? start + limit : 0;
+}
+
+static size_t scan(const gear *g, const unsigned char *data, size_t start, size_t size, size_t *cuts)
+{
+    size_t count = 0;
+    while (start < size) {
+        size_t cut = next_cut(g, data, start, size);
+        if (cut == 0)
+            break;
+        cuts[count++] = start = cut;
+    }
+    return count;
+}
+
+static PyObject *cuts_to_list(const size_t *cuts, size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    if (list == NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        PyObject *value = PyLong_FromSize_t(cuts[i]);
+        if (value == NULL || PyList_SetItem(list, (Py_ssize_t)i, value) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static PyObject *cuts_of_buffer(const gear *g, const Py_buffer *buffer, Py_ssize_t start, int final)
+{
+    size_t size = (size_t)buffer->len, first = (size_t)start, count;
+    size_t capacity = (size - first) / g->minimum + 1; /* no chunk but the last is shorter than the minimum */
+    size_t *cuts = PyMem_Malloc(capacity * sizeof *cuts);
+    if (cuts == NULL)
+        return PyErr_NoMemory();
+
+    Py_BEGIN_ALLOW_THREADS
+    count = scan(g, buffer->buf, first, size, cuts);
+    Py_END_ALLOW_THREADS
+
+    size_t end = count > 0 ? cuts[count - 1] : first;
+    if (final && end < size)
+        cuts[count++] = size;
+    PyObject *list = cuts_to_list(cuts, count);
+    PyMem_Free(cuts);
+    return list;
+}
+
+static int fill_gear(gear *g, const Py_buffer *table, Py_ssize_t minimum, Py_ssize_t maximum)
+{
+    if (table->len != TABLE_WORDS * 8) {
+        PyErr_SetString(PyExc_ValueError, "table must have 2048 bytes");
+        return -1;
+    }
+    if (minimum < WINDOW || maximum < minimum) {
+        PyErr_SetString(PyExc_ValueError, "need 64 <= minimum <= maximum");
+        return -1;
+    }
+    for (int i = 0; i < TABLE_WORDS; i++)
+        g->table[i] = load_little_endian((const unsigned char *)table->buf + 8 * i);
+    g->minimum = (size_t)minimum;
+    g->maximum = (size_t)maximum;
+    return 0;
+}
+
+static PyObject *kernel_find_cuts(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer buffer, table;
+    Py_ssize_t start, minimum, maximum;
+    PyObject *threshold, *result = NULL;
+    int final;
+    gear g;
+
+    if (!PyArg_ParseTuple(args, "y*y*nnnO!p:find_cuts", &buffer, &table, &start, &minimum, &maximum, &PyLong_Type,
+                          &threshold, &final))
+        return NULL;
+    g.threshold = PyLong_AsUnsignedLongLong(threshold);
+    if (PyErr_Occurred())
+        goto done;
+    if (fill_gear(&g, &table, minimum, maximum) < 0)
+        goto done;
+    if (start < 0 || start > buffer.len) {
+        PyErr_SetString(PyExc_ValueError, "start is outside the buffer");
+        goto done;
+    }
+    result = cuts_of_buffer(&g, &buffer, start, final);
+done:
+    PyBuffer_Release(&buffer);
+    PyBuffer_Release(&table);
+    return result;
+}
+
+/* ---- sort_records --------------------------------------------------------------------------------------------------- */
+
+static void swap_records(unsigned char *a, unsigned char *b, size_t width)
+{
+    unsigned char held[MAX_RECORD];
+    memcpy(held, a, width);
+    memmove(a, b, width);
+    memcpy(b, held, width);
+}
+
+static void insertion_sort(unsigned char *base, size_t count, size_t width)
+{
+    unsigned char held[MAX_RECORD];
+    for (size_t i = 1; i < count; i++) {
+        size_t j = i;
+        memcpy(held, base + i * width, width);
+        while (j > 0 && memcmp(base + (j - 1) * width, held, width) > 0)
+            j--;
+        memmove(base + (j + 1) * width, base + j * width, (i - j) * width);
+        memcpy(base + j * width, held, width);
+    }
+}
+
+static void sift_down(unsigned char *base, size_t root, size_t count, size_t width)
+{
+    for (;;) {
+        size_t child = 2 * root + 1;
+        if (child >= count)
+            return;
+        if (child + 1 < count && memcmp(base + child * width, base + (child + 1) * width, width) < 0)
+            child++;
+        if (memcmp(base + root * width, base + child * width, width) >= 0)
+            return;
+        swap_records(base + root * width, base + child * width, width);
+        root = child;
+    }
+}
+
+/* For what radix passes cannot tell apart: in place, and never worse than n log n whatever the input. */
+static void heap_sort(unsigned char *base, size_t count, size_t width)
+{
+    for (size_t root = count / 2; root-- > 0;)
+        sift_down(base, root, count, width);
+    for (size_t last = count; last-- > 1;) {
+        swap_records(base, base + last * width, width);
+        sift_down(base, 0, last, width);
+    }
+}
+
+/* American flag sort on the byte at `depth` (McIlroy, Bostic, McIlroy: Engineering Radix Sort, 1993). */
+static void radix_sort(unsigned char *base, size_t count, size_t width, size_t depth, size_t max_depth)
+{
+    size_t next[256] = {0}, end[256];
+    if (count <= INSERTION_RECORDS) {
+        insertion_sort(base, count, width);
+        return;
+    }
+    if (depth == max_depth) {
+        heap_sort(base, count, width);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        next[base[i * width + depth]]++;
+    for (size_t digit = 0, sum = 0; digit < 256; digit++) {
+        size_t here = next[digit];
+        next[digit] = sum;
+        end[digit] = sum += here;
+    }
+    for (size_t digit = 0; digit < 256; digit++) {
+        while (next[digit] < end[digit]) {
+            unsigned char *record = base + next[digit] * width;
+            size_t home = record[depth];
+            if (home != digit && next[home] < end[home])
+                swap_records(record, base + next[home]++ * width, width);
+            else
+                next[digit]++; /* at home; or somebody else wrote into the buffer and the counts are wrong */
+        }
+    }
+    for (size_t digit = 0, begin = 0; digit < 256; begin = end[digit++])
+        if (end[digit] - begin > 1)
+            radix_sort(base + begin * width, end[digit] - begin, width, depth + 1, max_depth);
+}
+
+static int check_records(Py_ssize_t size, Py_ssize_t record_size, Py_ssize_t key_size)
+{
+    if (record_size < 1 || record_size > MAX_RECORD || key_size < 1 || key_size > record_size) {
+        PyErr_SetString(PyExc_ValueError, "need 1 <= key_size <= record_size <= 256");
+        return -1;
+    }
+    if (size % record_size != 0) {
+        PyErr_SetString(PyExc_ValueError, "the buffer does not hold whole records");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *kernel_sort_records(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer buffer;
+    Py_ssize_t record_size, key_size;
+
+    if (!PyArg_ParseTuple(args, "w*nn:sort_records", &buffer, &record_size, &key_size))
+        return NULL;
+    if (check_records(buffer.len, record_size, key_size) < 0) {
+        PyBuffer_Release(&buffer);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    radix_sort(buffer.buf, (size_t)(buffer.len / record_size), (size_t)record_size, 0,
+               key_size < RADIX_DEPTH ? (size_t)key_size : RADIX_DEPTH);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&buffer);
+    Py_RETURN_NONE;
+}
+
+/* ---- find_records --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const unsigned char *base;
+    size_t count, width, key_size;
+} records;
+
+static int is_below(const records *r, size_t position, const unsigned char *key)
+{
+    return memcmp(r->base + position * r->width, key, r->key_size) < 0;
+}
+
+/* Where `key` would stand if keys were spread evenly, as those of a hash are. */
+static size_t guess_position(const records *r, const unsigned char *key)
+{
+    uint64_t top = 0, count = r->count;
+    for (size_t i = 0; i < 4; i++)
+        top = (top << 8) | (i < r->key_size ? key[i] : 0);
+    return (size_t)((count >> 32) * top + (((count & 0xFFFFFFFFu) * top) >> 32));
+}
+
+/* The first position whose record is not below `key`: strides that double away from the guess, then halving. With evenly
+ * spread keys this stays within a few memory pages; with any others it is a binary search of twice the steps. */
+static size_t lower_bound(const records *r, const unsigned char *key)
+{
+    size_t guess = guess_position(r, key), low = 0, high = r->count, stride = 16;
+    if (guess < r->count && is_below(r, guess, key)) {
+        low = guess + 1;
+        while (stride < high - low && is_below(r, low + stride, key)) {
+            low += stride + 1;
+            stride *= 2;
+            if (low >= high)
+                return high;
+        }
+        if (stride < high - low)
+            high = low + stride;
+    } else {
+        high = guess < r->count ? guess : r->count;
+        while (stride < high && !is_below(r, high - stride, key)) {
+            high -= stride;
+            stride *= 2;
+        }
+        if (stride < high)
+            low = high - stride + 1;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (is_below(r, middle, key))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void find_all(const records *r, const unsigned char *keys, size_t key_count, unsigned char *answer)
+{
+    for (size_t i = 0; i < key_count; i++, answer += 8) {
+        const unsigned char *key = keys + i * r->key_size;
+        size_t position = lower_bound(r, key);
+        int found = position < r->count && memcmp(r->base + position * r->width, key, r->key_size) == 0;
+        uint64_t value = found ? (uint64_t)position : UINT64_MAX;
+        for (int byte = 0; byte < 8; byte++)
+            answer[byte] = (unsigned char)(value >> (8 * byte));
+    }
+}
+
+static PyObject *kernel_find_records(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer buffer, keys;
+    Py_ssize_t record_size, key_size, key_count;
+    PyObject *result = NULL;
+
+    if (!PyArg_ParseTuple(args, "y*nny*:find_records", &buffer, &record_size, &key_size, &keys))
+        return NULL;
+    if (check_records(buffer.len, record_size, key_size) < 0)
+        goto done;
+    key_count = keys.len / key_size;
+    if (keys.len % key_size != 0 || key_count > PY_SSIZE_T_MAX / 16) {
+        PyErr_SetString(PyExc_ValueError, "keys does not hold whole keys");
+        goto done;
+    }
+    result = PyBytes_FromStringAndSize(NULL, 8 * key_count);
+    if (result == NULL)
+        goto done;
+    records r = {buffer.buf, (size_t)(buffer.len / record_size), (size_t)record_size, (size_t)key_size};
+    unsigned char *answer = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
+    Py_BEGIN_ALLOW_THREADS
+    find_all(&r, keys.buf, (size_t)key_count, answer);
+    Py_END_ALLOW_THREADS
+done:
+    PyBuffer_Release(&buffer);
+    PyBuffer_Release(&keys);
+    return result;
+}
+
+/* ---- module --------------------------------------------------------------------------------------------------------- */
+
+static PyMethodDef kernel_methods[] = {
+    {"find_cuts", kernel_find_cuts, METH_VARARGS,
+     "find_cuts(buffer, table, start, minimum, maximum, threshold, final) -> list of end offsets"},
+    {"sort_records", kernel_sort_records, METH_VARARGS, "sort_records(buffer, record_size, key_size) -> None"},
+    {"find_records", kernel_find_records, METH_VARARGS,
+     "find_records(buffer, record_size, key_size, keys) -> positions as int64, little-endian"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot kernel_slots[] = {
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef kernel_module = {
+    PyModuleDef_HEAD_INIT, "_kernel", "Compiled loops of snapstore.chunking.", 0, kernel_methods, kernel_slots,
+    NULL,                  NULL,      NULL,
+};
+
+PyMODINIT_FUNC PyInit__kernel(void)
+{
+    return PyModuleDef_Init(&kernel_module);
+}

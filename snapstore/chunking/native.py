@@ -1,0 +1,80 @@
+"""Whether the compiled kernel is there, and its one declaration in Python.
+
+The kernel (`snapstore/_kernel.c`) is optional: an installation without a compiler goes without it. Each function that
+has a twin asks `choose_kernel` at every call and runs the twin when the answer is None. The twin gives the same
+results about a hundred times slower, which is worth one warning in a process and not more.
+
+Rules: no environment variable is read; tests pick the implementation with the private `_native` argument of each
+function.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib import import_module
+from typing import Protocol, TypeAlias, cast
+
+ReadableBuffer: TypeAlias = bytes | bytearray | memoryview
+WritableBuffer: TypeAlias = bytearray | memoryview
+
+MAX_RECORD_BYTES = 256  # the kernel moves records through its stack
+GEAR_WINDOW_BYTES = 64  # a byte has left the 64-bit h after 64 shifts
+
+
+class Kernel(Protocol):
+    """What the compiled module offers. All arguments are positional."""
+
+    def find_cuts(  # noqa: PLR0913 - the shape of a C call
+        self,
+        buffer: ReadableBuffer,
+        table: bytes,
+        start: int,
+        minimum: int,
+        maximum: int,
+        threshold: int,
+        final: bool,  # noqa: FBT001
+        /,
+    ) -> list[int]:
+        """See `gear.find_cuts`."""
+
+    def sort_records(self, buffer: WritableBuffer, record_size: int, key_size: int, /) -> None:
+        """See `records.sort_records`."""
+
+    def find_records(self, buffer: ReadableBuffer, record_size: int, key_size: int, keys: ReadableBuffer, /) -> bytes:
+        """See `records.find_records`."""
+
+
+def _import_kernel() -> Kernel | None:
+    try:
+        return cast("Kernel", import_module("snapstore._kernel"))
+    except ImportError:
+        return None
+
+
+KERNEL = _import_kernel()
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "snapstore runs without its compiled kernel: same results, but chunking is about a hundred times slower. "
+        "Install a binary wheel, or a C compiler before installing from source.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+def choose_kernel(*, native: bool | None) -> Kernel | None:
+    """Return the kernel, or None when the twin is to be used.
+
+    `native` None takes the kernel if there is one; True insists on it (ImportError if it is absent); False is the twin
+    without a warning.
+    """
+    if native is False:
+        return None
+    if KERNEL is None:
+        if native:
+            raise ImportError("snapstore._kernel was not compiled")
+        _warn_once()
+    return KERNEL
