@@ -1,7 +1,7 @@
 """A repository that the library wrote comes back through a reader that was written from docs/format alone.
 
-The reader runs as a subprocess, as a person in need would run it. What it restores is compared with the source in everything
-that a tree can hold: content, allocation, types, modes, times, owners, links, extended attributes.
+The reader runs as a subprocess, as a person in need would run it. What it restores is compared with the source in
+everything that a tree can hold: content, allocation, types, modes, times, owners, links, extended attributes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write_contents(root: Path) -> None:
     for number in range(300):
         (many / f"{number:03}.dat").write_bytes(noise(number, 100 + number * 60))
     (root / "no files here").mkdir()
-    (root / "Ünïcode – 文").write_text("names", encoding="utf-8")
+    (root / "Ünïcode 文").write_text("names", encoding="utf-8")
 
 
 def write_posix_kinds(root: Path) -> None:
@@ -247,11 +247,10 @@ def test_a_manifest_that_was_taken_away_is_named(saved: Saved, tmp_path: Path) -
     copy = tmp_path / "copy"
     shutil.copytree(saved.repository, copy)
     for path in [*copy.glob("snapshots/*/*"), *copy.glob("ok/*/*")]:
-        result = run_reader(copy, saved.secret_file, tmp_path / path.name, saved.first)
-        if f"restored snapshot {saved.first}" not in result.stdout:
-            break
-        path.chmod(0o600)
-        path.unlink()
+        if bytes.fromhex(saved.first) in path.read_bytes():
+            path.chmod(0o600)
+            path.unlink()
+    result = run_reader(copy, saved.secret_file, tmp_path / "out")
     assert f"snapshot {saved.first} was taken away" in result.stderr
 
 
