@@ -66,3 +66,11 @@ BATCH_BYTES: Final = 1 * MIB  # what one worker seals at a time: large enough to
 PENDING_BYTES: Final = 24 * MIB  # plaintext read ahead of the workers; bounds memory whatever the tree's size
 PROGRESS_INTERVAL_SECONDS: Final = 0.1
 PROBLEMS_KEPT: Final = 1000  # problems stored with a snapshot; the count is always exact
+
+# --- records -----------------------------------------------------------------------------------------------------
+MSGPACK_MAX_NESTING: Final = 16  # twice what any record needs
+MSGPACK_MAX_ITEMS: Final = 128 * KIB  # of one array or map: bounds what a forged count makes a decoder allocate
+FORMAT_MAX_SLOTS: Final = 64  # each kind of secret costs an Argon2id run, and nobody keeps more sheets than this
+FORMAT_MAX_STATIONS: Final = 1000  # a PC replaced every month for a human lifetime
+FORMAT_MAX_EPOCHS: Final = 1000
+FORMAT_MAX_KDF_GENERATIONS: Final = 64  # as many as slots
