@@ -1,15 +1,16 @@
 """What a store is: names to bytes, and nothing more.
 
-Here: the `Store` protocol, what a listing gives, and the rules for names. Not here: any storage (local.py, memory.py), how an
-address is turned into a store (url.py), or what the bytes mean; a store never looks into an object.
+Here: the `Store` protocol, what a listing gives, and the rules for names. Not here: any storage (local.py,
+memory.py), how an address is turned into a store (url.py), or what the bytes mean; a store never looks into an
+object.
 
 Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 - an object is put whole and durable or not at all, is never altered, and its name is used once;
 - what was acknowledged is seen by every `list` and `get` that starts later;
 - a listing that fails raises: it is never shorter than the truth, and an unreachable store is never an empty one;
-- names are checked in both directions: a wrong argument is an `InputError`, and a file on the storage whose name no object
-  can have (`desktop.ini`, `.DS_Store`, `System Volume Information`, someone's photos) is foreign. Foreign files are never
-  returned, never an error, never touched;
+- names are checked in both directions: a wrong argument is an `InputError`, and a file on the storage whose name no
+  object can have (`desktop.ini`, `.DS_Store`, `System Volume Information`, someone's photos) is foreign. Foreign
+  files are never returned, never an error, never touched;
 - every method may be called from several threads at once;
 - failures are `StoreError`s that say what, where, and the next step.
 """
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self, runtime_checkable
 
-from ..errors import InputError
+from ..errors import DamagedObjectError, InputError, ObjectNotFoundError
 from ..limits import MAX_OBJECT_BYTES, NAME_ELEMENT_MAX_CHARS, NAME_MAX_ELEMENTS
 
 README_NAME: Final = "README.txt"
@@ -70,8 +71,8 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """All objects below the folder `prefix` ("packs", "packs/a", "" for all), in no order.
 
-        An absent folder of a store that is there is empty. Any error raises, at the call or while iterating. Objects put or
-        deleted meanwhile may or may not be listed. Unfinished uploads never are.
+        An absent folder of a store that is there is empty. Any error raises, at the call or while iterating. Objects
+        put or deleted meanwhile may or may not be listed. Unfinished uploads never are.
         """
         ...
 
@@ -113,7 +114,7 @@ def is_name(name: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be an object's full name, so that no name leaves the store's folder or fails on another system."""
+    """Refuse what cannot be an object's full name: no name leaves the store's folder or fails on another system."""
     if not is_name(name):
         raise InputError(
             f"{name!r} cannot name an object: use one or two folders and a name, of [0-9a-z], such as 'packs/a/0123'.",
@@ -134,6 +135,28 @@ def check_station(station: str) -> str:
     if not re.fullmatch(rf"[0-9a-z]{{1,{STATION_MAX_CHARS}}}", station, re.ASCII):
         raise InputError(f"{station!r} cannot mark temporaries: use 1 to {STATION_MAX_CHARS} of [0-9a-z].")
     return station
+
+
+def existing_name_error(name: str, url: str) -> InputError:
+    """What `put` raises for a name that is in use."""
+    return InputError(
+        f"Object {name} is in {url} already and was left as it is: names are used once, put under a new one.",
+        code="object_exists",
+    )
+
+
+def missing_object_error(name: str, url: str) -> ObjectNotFoundError:
+    """What `get` and `delete` raise for a name that is not there."""
+    return ObjectNotFoundError(f"There is no object {name} in {url}: check the repository, or look on another medium.")
+
+
+def short_object_error(name: str, url: str, wanted: int, size: int) -> DamagedObjectError:
+    """What `get` raises for an object that ends before the range does."""
+    return DamagedObjectError(
+        f"Object {name} in {url} has {size} bytes and {wanted} are needed: restore it from another medium.",
+        code="object_too_short",
+        object_name=name,
+    )
 
 
 def check_range(offset: int, size: int | None) -> None:
