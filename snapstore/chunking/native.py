@@ -25,7 +25,7 @@ GEAR_WINDOW_BYTES = 64  # a byte has left the 64-bit h after 64 shifts
 class Kernel(Protocol):
     """What the compiled module offers. All arguments are positional."""
 
-    def find_cuts(  # noqa: PLR0913 - the shape of a C call
+    def find_cuts(  # noqa: PLR0913, PLR0917 - the shape of a C call
         self,
         buffer: ReadableBuffer,
         table: bytes,

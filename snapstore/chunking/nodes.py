@@ -45,14 +45,19 @@ def group_ends(keys: Sequence[int], encoded_sizes: Sequence[int], level: int) ->
     size = 0
     for end, (key, encoded_size) in enumerate(zip(keys, encoded_sizes, strict=True), 1):
         size += encoded_size
-        items = end - start
-        full = items >= NODE_MAX_ITEMS or size >= NODE_SOFT_BYTES
-        if items >= NODE_MIN_ITEMS and (full or _zero_nibbles(key) > level):
+        if ends_node(key, end - start, size, level):
             ends.append(end)
             start, size = end, 0
     if start < len(keys):
         ends.append(len(keys))
     return ends
+
+
+def ends_node(key: int, items: int, size: int, level: int) -> bool:
+    """Tell whether a node of `items` items and `size` encoded bytes ends after an item with that key."""
+    if items < NODE_MIN_ITEMS:
+        return False
+    return items >= NODE_MAX_ITEMS or size >= NODE_SOFT_BYTES or _zero_nibbles(key) > level
 
 
 def _zero_nibbles(key: int) -> int:
