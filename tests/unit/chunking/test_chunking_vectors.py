@@ -59,7 +59,7 @@ def test_bundles(case: dict[str, Any]) -> None:
     bounds = {bound: case[bound] for bound in ("minimum", "mean", "maximum")}
     plan = plan_bundles(names, case["sizes"], key=bytes.fromhex(case["key"]), **bounds)
     assert [bundle.stop for bundle in plan] == case["ends"]
-    assert [bundle.start for bundle in plan] == [0, *case["ends"][:-1]]
+    assert [bundle.start for bundle in plan] == [0, *case["ends"]][:-1]
 
 
 @pytest.mark.parametrize("case", VECTORS["nodes"])
