@@ -53,26 +53,22 @@ class FileAttributes:
 
 @cache
 def _user_number(name: str) -> int | None:
-    if sys.platform == "win32":
-        return None
-    import pwd
+    if sys.platform != "win32":
+        import pwd
 
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except (KeyError, ValueError, OSError):
-        return None
+        with suppress(KeyError, ValueError, OSError):
+            return pwd.getpwnam(name).pw_uid
+    return None
 
 
 @cache
 def _group_number(name: str) -> int | None:
-    if sys.platform == "win32":
-        return None
-    import grp
+    if sys.platform != "win32":
+        import grp
 
-    try:
-        return grp.getgrnam(name).gr_gid
-    except (KeyError, ValueError, OSError):
-        return None
+        with suppress(KeyError, ValueError, OSError):
+            return grp.getgrnam(name).gr_gid
+    return None
 
 
 def owner_here(attributes: FileAttributes, *, numeric: bool) -> tuple[int, int]:

@@ -10,16 +10,16 @@ failed write-back, so a second call would report success for bytes that are lost
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
-from collections.abc import Callable
-from functools import cache
-from typing import cast
+from contextlib import suppress
 
 if sys.platform != "win32":
     import fcntl
 
 _MACOS_FULL_FSYNC = 51  # F_FULLFSYNC of <sys/fcntl.h>: fsync alone leaves the bytes in the drive's cache
+_NOT_A_FOLDERS_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 def flush_file(descriptor: int) -> None:
@@ -33,51 +33,40 @@ def flush_file(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-@cache
-def _syncfs() -> Callable[[int], int] | None:
-    try:
-        function = ctypes.CDLL(None, use_errno=True).syncfs
-    except (AttributeError, OSError):
-        return None
-    function.argtypes = [ctypes.c_int]
-    function.restype = ctypes.c_int
-    return cast(Callable[[int], int], function)
-
-
 def flush_file_system(descriptor: int) -> bool:
     """Make everything on the file system of `descriptor` durable; False where only file by file is possible."""
-    if sys.platform != "linux":
-        return False
-    function = _syncfs()
-    if function is None:
-        os.sync()
-        return True
-    if function(descriptor) != 0:
+    if sys.platform == "linux":
+        _syncfs(descriptor)
+        if file_system_type(os.fstat(descriptor).st_dev).startswith("fuse"):
+            # A file system that runs as a program writes to the device by itself, which syncfs knows nothing of.
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                if error.errno not in _NOT_A_FOLDERS_CALL:
+                    raise
+            os.sync()
+    return sys.platform == "linux"
+
+
+def _syncfs(descriptor: int) -> None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):  # a C library older than the call
+        if sys.platform != "win32":
+            os.sync()
+        return
+    if function(ctypes.c_int(descriptor)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    if file_system_type(os.fstat(descriptor).st_dev).startswith("fuse"):
-        # A file system that runs as a program writes to the device by itself, which syncfs knows nothing of.
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno not in _NOT_A_FOLDERS_CALL:
-                raise
-        os.sync()
-    return True
-
-
-_NOT_A_FOLDERS_CALL = frozenset({22, 38, 95})  # EINVAL, ENOSYS, ENOTSUP: no fsync of folders here
 
 
 def file_system_type(device: int) -> str:
     """Linux's name for the type of the file system with this `st_dev` ("ext4", "vfat", "fuseblk"); "" if not known."""
-    wanted = f"{os.major(device)}:{os.minor(device)}".encode()
-    try:
-        with open("/proc/self/mountinfo", "rb") as mounts:
+    if sys.platform != "win32":
+        wanted = f"{os.major(device)}:{os.minor(device)}".encode()
+        with suppress(OSError, IndexError), open("/proc/self/mountinfo", "rb") as mounts:
             for line in mounts:
                 fields, _, rest = line.partition(b" - ")
                 if fields.split(b" ")[2] == wanted:
                     return rest.split(b" ")[0].decode("ascii", "replace")
-    except (OSError, IndexError):
-        pass
     return ""

@@ -243,16 +243,18 @@ class DescriptorFolder:
             os.symlink(target, name, dir_fd=descriptor)
 
     def make_fifo(self, name: bytes) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            with self._opened() as descriptor:
+                os.mkfifo(name, 0o600, dir_fd=descriptor)
+        else:
             raise OSError(errno.ENOTSUP, "named pipes")
-        with self._opened() as descriptor:
-            os.mkfifo(name, 0o600, dir_fd=descriptor)
 
     def make_device(self, name: bytes, kind: int, device: tuple[int, int]) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            with self._opened() as descriptor:
+                os.mknod(name, kind | 0o600, os.makedev(*device), dir_fd=descriptor)
+        else:
             raise OSError(errno.ENOTSUP, "device nodes")
-        with self._opened() as descriptor:
-            os.mknod(name, kind | 0o600, os.makedev(*device), dir_fd=descriptor)
 
     def make_link(self, name: bytes, folder: Folder, existing: bytes) -> None:
         assert isinstance(folder, DescriptorFolder)

@@ -65,14 +65,16 @@ class DescriptorHandle:
         return os.fstat(self._descriptor)
 
     def chown(self, uid: int, gid: int) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            os.fchown(self._descriptor, uid, gid)
+        else:
             raise unsupported("owner")
-        os.fchown(self._descriptor, uid, gid)
 
     def chmod(self, mode: int) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            os.fchmod(self._descriptor, mode)
+        else:
             raise unsupported("mode")
-        os.fchmod(self._descriptor, mode)
 
     def set_times(self, access_ns: int, modified_ns: int, birth_ns: int | None) -> None:
         os.utime(self._descriptor, ns=(access_ns, modified_ns))
@@ -81,19 +83,22 @@ class DescriptorHandle:
         raise unsupported("Windows attributes")
 
     def list_xattrs(self) -> Sequence[bytes]:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            return [os.fsencode(name) for name in os.listxattr(self._descriptor)]
+        else:
             raise unsupported("extended attributes")
-        return [os.fsencode(name) for name in os.listxattr(self._descriptor)]
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            os.setxattr(self._descriptor, name, value)
+        else:
             raise unsupported("extended attributes")
-        os.setxattr(self._descriptor, name, value)
 
     def remove_xattr(self, name: bytes) -> None:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            os.removexattr(self._descriptor, name)
+        else:
             raise unsupported("extended attributes")
-        os.removexattr(self._descriptor, name)
 
     def close(self) -> None:
         if self._owned:
@@ -123,9 +128,10 @@ class NameHandle:
         return os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
 
     def chown(self, uid: int, gid: int) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            os.chown(self._name, uid, gid, dir_fd=self._folder, follow_symlinks=False)
+        else:
             raise unsupported("owner")
-        os.chown(self._name, uid, gid, dir_fd=self._folder, follow_symlinks=False)
 
     def chmod(self, mode: int) -> None:
         if self._anchor >= 0:
@@ -140,19 +146,22 @@ class NameHandle:
         raise unsupported("Windows attributes")
 
     def list_xattrs(self) -> Sequence[bytes]:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            return [os.fsencode(name) for name in os.listxattr(self._path)]
+        else:
             raise unsupported("extended attributes")
-        return [os.fsencode(name) for name in os.listxattr(self._path)]
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            os.setxattr(self._path, name, value)
+        else:
             raise unsupported("extended attributes")
-        os.setxattr(self._path, name, value)
 
     def remove_xattr(self, name: bytes) -> None:
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            os.removexattr(self._path, name)
+        else:
             raise unsupported("extended attributes")
-        os.removexattr(self._path, name)
 
     def close(self) -> None:
         if self._anchor >= 0:

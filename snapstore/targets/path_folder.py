@@ -66,9 +66,10 @@ class PathFolder:
         return os.open(path, os.O_RDONLY | _BINARY | _DO_NOT_FOLLOW)
 
     def open_to_flush(self, name: bytes) -> int:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            return self.open(name)
+        else:
             return os.open(self._at(name), os.O_RDWR | _BINARY)  # FlushFileBuffers asks for the right to write
-        return self.open(name)
 
     def make_folder(self, name: bytes) -> None:
         os.mkdir(self._at(name), 0o700)
@@ -80,14 +81,16 @@ class PathFolder:
         os.symlink(text, self._at(name), target_is_directory=is_folder)
 
     def make_fifo(self, name: bytes) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            os.mkfifo(self._at(name), 0o600)
+        else:
             raise OSError(errno.ENOTSUP, "named pipes")
-        os.mkfifo(self._at(name), 0o600)
 
     def make_device(self, name: bytes, kind: int, device: tuple[int, int]) -> None:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            os.mknod(self._at(name), kind | 0o600, os.makedev(*device))
+        else:
             raise OSError(errno.ENOTSUP, "device nodes")
-        os.mknod(self._at(name), kind | 0o600, os.makedev(*device))
 
     def make_link(self, name: bytes, folder: Folder, existing: bytes) -> None:
         assert isinstance(folder, PathFolder)
@@ -97,10 +100,11 @@ class PathFolder:
         try:
             os.replace(self._at(old), self._at(new))
         except PermissionError:
-            if sys.platform != "win32":
+            if sys.platform == "win32":
+                os.chmod(self._at(new), stat.S_IWRITE)  # a read-only file is not replaced otherwise
+                os.replace(self._at(old), self._at(new))
+            else:
                 raise
-            os.chmod(self._at(new), stat.S_IWRITE)  # a read-only file is not replaced otherwise
-            os.replace(self._at(old), self._at(new))
 
     def unlink(self, name: bytes) -> None:
         path = self._at(name)
@@ -119,9 +123,10 @@ class PathFolder:
         os.rmdir(self._at(name))
 
     def handle(self, name: bytes | None) -> AttributeHandle:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            return NameHandle(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), b"." if name is None else name)
+        else:
             return WindowsHandle(self._path if name is None else self._at(name))
-        return NameHandle(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), b"." if name is None else name)
 
     def sync(self) -> None:
         """Windows writes names through its own journal; there is no call for one folder."""

@@ -49,11 +49,12 @@ def _max_file_bytes(place: TargetDirectory, path: str) -> int | None:
 
 
 def _name_max(path: str) -> int:
-    if sys.platform == "win32":
-        return 255
-    try:
-        return int(os.pathconf(path, "PC_NAME_MAX"))
-    except (OSError, ValueError):
+    if sys.platform != "win32":
+        try:
+            return int(os.pathconf(path, "PC_NAME_MAX"))
+        except (OSError, ValueError):
+            return 255
+    else:
         return 255
 
 
@@ -136,14 +137,15 @@ class _Probe:
         return _GRANULARITIES_NS[-1]
 
     def _sparse(self) -> bool:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            with self._place.new_file(b"sparse") as file:
+                file.skip(_HOLE_BYTES)
+                file.write(b"\n")
+                file.commit(FileAttributes(), sync=False, replace=False)
+            found = self._place.folder.stat(b"sparse")
+            return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < _HOLE_BYTES
+        else:
             return True  # a file system that has none fills the holes without a word
-        with self._place.new_file(b"sparse") as file:
-            file.skip(_HOLE_BYTES)
-            file.write(b"\n")
-            file.commit(FileAttributes(), sync=False, replace=False)
-        found = self._place.folder.stat(b"sparse")
-        return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < _HOLE_BYTES
 
     def _forbidden(self) -> bytes:
         candidates = bytes(range(1, 32)) + WINDOWS_FORBIDDEN + b"\x7f"

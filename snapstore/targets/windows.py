@@ -48,33 +48,34 @@ def extended_path(path: str) -> str:
 
 
 def _kernel32() -> Any:  # noqa: ANN401 (ctypes libraries have no types)
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        library = ctypes.WinDLL("kernel32", use_last_error=True)
+        library.CreateFileW.restype = ctypes.c_void_p
+        library.CreateFileW.argtypes = [
+            ctypes.c_wchar_p,
+            ctypes.c_uint32,
+            ctypes.c_uint32,
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_uint32,
+            ctypes.c_void_p,
+        ]
+        library.CloseHandle.argtypes = [ctypes.c_void_p]
+        library.SetFileTime.argtypes = [ctypes.c_void_p] * 4
+        library.SetFileAttributesW.argtypes = [ctypes.c_wchar_p, ctypes.c_uint32]
+        library.DeviceIoControl.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_void_p,
+            ctypes.c_uint32,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        ]
+        return library
+    else:
         raise unsupported("Windows")
-    library = ctypes.WinDLL("kernel32", use_last_error=True)
-    library.CreateFileW.restype = ctypes.c_void_p
-    library.CreateFileW.argtypes = [
-        ctypes.c_wchar_p,
-        ctypes.c_uint32,
-        ctypes.c_uint32,
-        ctypes.c_void_p,
-        ctypes.c_uint32,
-        ctypes.c_uint32,
-        ctypes.c_void_p,
-    ]
-    library.CloseHandle.argtypes = [ctypes.c_void_p]
-    library.SetFileTime.argtypes = [ctypes.c_void_p] * 4
-    library.SetFileAttributesW.argtypes = [ctypes.c_wchar_p, ctypes.c_uint32]
-    library.DeviceIoControl.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_uint32,
-        ctypes.c_void_p,
-        ctypes.c_uint32,
-        ctypes.c_void_p,
-        ctypes.c_uint32,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-    ]
-    return library
 
 
 def _raise_last() -> None:
@@ -98,16 +99,17 @@ def make_sparse(descriptor: int) -> None:
 
 def volume_type(path: str) -> str:
     """ "NTFS", "FAT32", "exFAT" ...; "" where it cannot be found out."""
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        library = ctypes.WinDLL("kernel32", use_last_error=True)
+        root = ctypes.create_unicode_buffer(1024)
+        kind = ctypes.create_unicode_buffer(64)
+        if not library.GetVolumePathNameW(ctypes.c_wchar_p(path), root, len(root)):
+            return ""
+        if not library.GetVolumeInformationW(root, None, 0, None, None, None, kind, len(kind)):
+            return ""
+        return str(kind.value)
+    else:
         return ""
-    library = ctypes.WinDLL("kernel32", use_last_error=True)
-    root = ctypes.create_unicode_buffer(1024)
-    kind = ctypes.create_unicode_buffer(64)
-    if not library.GetVolumePathNameW(ctypes.c_wchar_p(path), root, len(root)):
-        return ""
-    if not library.GetVolumeInformationW(root, None, 0, None, None, None, kind, len(kind)):
-        return ""
-    return str(kind.value)
 
 
 class WindowsHandle:
