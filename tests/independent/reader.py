@@ -386,6 +386,8 @@ class Restorer:
 def main(arguments: list[str]) -> None:
     root, secret_file, target = Path(arguments[0]), Path(arguments[1]), arguments[2]
     config = read_config(root)
+    if not config.protected:
+        warn("the repository is unprotected: anybody could have made or changed it, and the secret is not used")
     dossier = find_dossier(root, config, read_secret(secret_file) if config.protected else "")
     snapshots = read_snapshots(root, config, dossier)
     warn_of_missing(root, config, dossier, snapshots)

@@ -273,23 +273,23 @@ def find_dossier(root: Path, config: Config, secret: str) -> Dossier:
     """The first dossier that the secret opens. An older keyset is tried only when the newer ones do not open."""
     masters: dict[tuple[int, int], bytes] = {}
     for folder in names_in(root / "dossiers"):
-        candidates: list[tuple[int, bytes]] = []
+        candidates: list[tuple[int, str, bytes]] = []
         for path in names_in(folder):
             try:
                 raw = read_whole(path)
-                candidates.append((unpack(split_body(raw, 64)[0], range(10))[2], raw))
+                candidates.append((-unpack(split_body(raw, 64)[0], range(10))[2], path.name, raw))
             except Damage as error:
                 warn(f"{path.name}: {error}")
-        candidates.sort(reverse=True)
-        for generation, raw in candidates:
+        candidates.sort()
+        for generation, name, raw in candidates:
             try:
                 dossier = open_keyset(raw, folder.name, config, masters, secret)
             except Damage as error:
-                warn(f"keyset generation {generation} of {folder.name}: {error}")
+                warn(f"keyset {name}: {error}")
                 continue
             if dossier is not None:
                 if generation != candidates[0][0]:
-                    warn(f"opened with keyset generation {generation}, which is not the newest")
+                    warn(f"opened with keyset generation {-generation}, which is not the newest")
                 check_config_macs(config, dossier)
                 return dossier
     raise WrongSecret("the secret opens no dossier of this repository")
