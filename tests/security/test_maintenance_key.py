@@ -29,11 +29,23 @@ MARKERS = [
 ]
 NAME, CONTENT, LABEL, DOSSIER, STATION = (marker.decode() for marker in MARKERS)
 ENVELOPE, ENTRY = 8, struct.Struct("<32sBBHIIII16s16s")
-PURPOSES = [
-    "maintenance pack header", "maintenance index", "maintenance condemn", "maintenance session", "maintenance child list",
-    "maintenance manifest", "maintenance record", "maintenance keyset", "maintenance config", "dossier blob hash",
-    "dossier blob id", "dossier voucher", "dossier text", "content blob hash", "content blob id", "open slot",
-]  # fmt: skip
+SUBKEYS = {
+    "maintenance": (
+        "pack header",
+        "index",
+        "condemn",
+        "session",
+        "child list",
+        "manifest",
+        "record",
+        "keyset",
+        "config",
+    ),
+    "dossier": ("blob hash", "blob id", "voucher", "text"),
+    "content": ("blob hash", "blob id"),
+    "open": ("slot",),
+}
+PURPOSES = [f"{owner} {use}" for owner, uses in SUBKEYS.items() for use in uses]
 
 
 def derive(key: bytes, purpose: str) -> bytes:
@@ -153,7 +165,7 @@ def test_m_opens_facts_of_a_manifest_and_no_text(holder: Holder) -> None:
 
 
 def assert_no_hash_of_the_root(holder: Holder, root_id: bytes, body: dict[int, object]) -> None:
-    """The root's id is known to M; what opens it, h, is sealed to the dossier and is neither the id nor derived from it."""
+    """M knows the root's id; what opens it, h, is sealed to the dossier and is not made of the id."""
     (root,) = [(codec, content) for blob_id, codec, _, content in holder.blobs() if blob_id == root_id]
     assert unseal(root_id, root[1], root_id + bytes([root[0]])) is None
     for key in holder.candidate_keys(root_id):
