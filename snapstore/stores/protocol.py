@@ -125,7 +125,7 @@ def check_name(name: str) -> None:
 def check_prefix(prefix: str) -> str:
     """The folder that a listing is asked for, without a final slash; "" for the whole store."""
     folder = prefix.removesuffix("/")
-    if folder and folder != TEMPORARY_FOLDER and not is_folder(folder):
+    if prefix and folder != TEMPORARY_FOLDER and not is_folder(folder):
         raise InputError(f"{prefix!r} cannot be a folder of objects: use a name such as 'packs'.", code="invalid_name")
     return folder
 
