@@ -122,8 +122,7 @@ class SourceDirectory:
 
     def open_file(self, entry: ScannedEntry) -> SourceFile:
         """Open a file for reading. Raises OSError, also if what is there now is not a regular file."""
-        access = self._opened()
-        file = SourceFile(access.open_file(entry.name), name=entry.name, path=self.path_of(entry.name))
+        file = SourceFile(self._opened().open_file(entry.name), name=entry.name, parent=self.path)
         if sys.platform == "win32" and entry.inode and file.entry.inode != entry.inode:
             self._refuse_link(file)
         return file

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final
 
 from .problems import replaced
-from .scanned import ScannedEntry, entry_from_stat
+from .scanned import ScannedEntry, entry_from_stat, name_text
 
 # Numbers that no system knows where there are no such names: `_seek` then takes everything for data.
 _SEEK_DATA: Final = int(getattr(os, "SEEK_DATA", 1003))
@@ -46,16 +46,16 @@ class Gap:
 class SourceFile:
     """An open file; close it, or use it in a `with` statement."""
 
-    __slots__ = ("_descriptor", "_seen", "entry", "path")
+    __slots__ = ("_descriptor", "_parent", "_seen", "entry")
 
-    def __init__(self, descriptor: int, *, name: bytes, path: str) -> None:
+    def __init__(self, descriptor: int, *, name: bytes, parent: str) -> None:
         """Take over `descriptor`. Raises OSError, and closes it, if it is not a regular file."""
-        self.path = path
+        self._parent = parent
         self._descriptor = descriptor
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise replaced(path)
+                raise replaced(os.path.join(parent, name_text(name)))
         except BaseException:
             os.close(descriptor)
             raise
@@ -70,6 +70,11 @@ class SourceFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def path(self) -> str:
+        """The source path, for messages."""
+        return os.path.join(self._parent, name_text(self.entry.name))
 
     @property
     def descriptor(self) -> int:
