@@ -13,7 +13,7 @@ from __future__ import annotations
 from .bundles import plan_bundles
 from .choose import HEAD_BYTES, CutterSet, choose_cutter, make_cutters
 from .cutters import Cutter, GearCutter, PageCutter
-from .gear import find_cuts
+from .gear import Gear, find_cuts
 from .gear_table import gear_table
 from .nodes import HOLE_KEY, group_ends, hash_key, name_key
 from .records import find_records, sort_records
@@ -24,6 +24,7 @@ __all__ = [
     "HOLE_KEY",
     "Cutter",
     "CutterSet",
+    "Gear",
     "GearCutter",
     "PageCutter",
     "choose_cutter",

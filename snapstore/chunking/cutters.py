@@ -9,10 +9,10 @@ threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from .gear import find_cuts
+from .gear import Gear, find_cuts
 from .gear_table import cut_threshold
 from .native import ReadableBuffer
 
@@ -34,13 +34,8 @@ class Cutter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GearCutter:
+class GearCutter(Gear):
     """Cuts where the content says so; an insertion moves the cuts near it only."""
-
-    table: bytes = field(repr=False)  # made from a secret key
-    minimum: int
-    maximum: int
-    threshold: int
 
     @classmethod
     def for_target(cls, table: bytes, target: int) -> GearCutter:
@@ -51,14 +46,7 @@ class GearCutter:
 
     def cuts(self, buffer: ReadableBuffer, *, final: bool) -> list[int]:
         """See `Cutter.cuts`."""
-        return find_cuts(
-            buffer,
-            self.table,
-            minimum=self.minimum,
-            maximum=self.maximum,
-            threshold=self.threshold,
-            final=final,
-        )
+        return find_cuts(buffer, self, final=final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

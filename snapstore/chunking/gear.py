@@ -10,6 +10,7 @@ soon after a difference.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from struct import unpack
 
 from .native import GEAR_WINDOW_BYTES, ReadableBuffer, choose_kernel
@@ -19,42 +20,48 @@ TABLE_BYTES = 2048
 _MASK = 2**64 - 1
 
 
-def find_cuts(  # noqa: PLR0913 - the parameters of the specification, keyword-only but for the buffer
-    buffer: ReadableBuffer,
-    table: bytes,
-    *,
-    start: int = 0,
-    minimum: int,
-    maximum: int,
-    threshold: int,
-    final: bool,
-    _native: bool | None = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gear:
+    """The parameters of the scan: 256 little-endian u64, bounds in bytes, and what h must be below for a cut.
+
+    Raises ValueError unless 64 <= minimum <= maximum, for a table of another size and for a threshold that is no u64.
+    """
+
+    table: bytes = field(repr=False)  # made from a secret key
+    minimum: int
+    maximum: int
+    threshold: int
+
+    def __post_init__(self) -> None:
+        if len(self.table) != TABLE_BYTES:
+            raise ValueError("table must have 2048 bytes")
+        if not GEAR_WINDOW_BYTES <= self.minimum <= self.maximum:
+            raise ValueError("need 64 <= minimum <= maximum")
+        if not 0 <= self.threshold <= _MASK:
+            raise ValueError("threshold is not a u64")
+
+
+def find_cuts(
+    buffer: ReadableBuffer, gear: Gear, *, start: int = 0, final: bool, _native: bool | None = None
 ) -> list[int]:
     """Return the end offsets within `buffer` of all chunks that are complete in `buffer[start:]`.
 
-    `table` is 256 little-endian u64. The bytes after the last cut are an unfinished chunk; with `final` they are a
-    chunk too. Raises ValueError unless 64 <= minimum <= maximum, and for a start outside the buffer or a table of
-    another size, and OverflowError for a threshold that is no u64.
+    The bytes after the last cut are an unfinished chunk; with `final` they are a chunk too. Raises ValueError for a
+    start outside the buffer.
     """
     kernel = choose_kernel(native=_native)
     if kernel is not None:
-        return kernel.find_cuts(buffer, table, start, minimum, maximum, threshold, final)
-    if len(table) != TABLE_BYTES:
-        raise ValueError("table must have 2048 bytes")
-    if not GEAR_WINDOW_BYTES <= minimum <= maximum:
-        raise ValueError("need 64 <= minimum <= maximum")
-    if not 0 <= threshold <= _MASK:
-        raise OverflowError("threshold is not a u64")
+        return kernel.find_cuts(buffer, gear.table, start, gear.minimum, gear.maximum, gear.threshold, final)
     data = memoryview(buffer).cast("B")
     if not 0 <= start <= len(data):
         raise ValueError("start is outside the buffer")
-    words = unpack("<256Q", table)
+    words = unpack("<256Q", gear.table)
     cuts = []
     while start < len(data):
-        candidate = data[start : start + maximum]
-        size = _cut_by_content(candidate, words, minimum, threshold)
+        candidate = data[start : start + gear.maximum]
+        size = _cut_by_content(candidate, words, gear.minimum, gear.threshold)
         if size is None:
-            if len(candidate) < maximum and not final:
+            if len(candidate) < gear.maximum and not final:
                 break
             size = len(candidate)
         start += size

@@ -11,6 +11,7 @@ function.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Protocol, TypeAlias, cast
@@ -23,26 +24,11 @@ GEAR_WINDOW_BYTES = 64  # a byte has left the 64-bit h after 64 shifts
 
 
 class Kernel(Protocol):
-    """What the compiled module offers. All arguments are positional."""
+    """What the compiled module offers; `gear` and `records` say what the arguments mean."""
 
-    def find_cuts(  # noqa: PLR0913, PLR0917 - the shape of a C call
-        self,
-        buffer: ReadableBuffer,
-        table: bytes,
-        start: int,
-        minimum: int,
-        maximum: int,
-        threshold: int,
-        final: bool,  # noqa: FBT001
-        /,
-    ) -> list[int]:
-        """See `gear.find_cuts`."""
-
-    def sort_records(self, buffer: WritableBuffer, record_size: int, key_size: int, /) -> None:
-        """See `records.sort_records`."""
-
-    def find_records(self, buffer: ReadableBuffer, record_size: int, key_size: int, keys: ReadableBuffer, /) -> bytes:
-        """See `records.find_records`."""
+    find_cuts: Callable[[ReadableBuffer, bytes, int, int, int, int, bool], list[int]]
+    sort_records: Callable[[WritableBuffer, int, int], None]
+    find_records: Callable[[ReadableBuffer, int, int, ReadableBuffer], bytes]
 
 
 def _import_kernel() -> Kernel | None:

@@ -16,7 +16,7 @@ from struct import pack
 from .native import MAX_RECORD_BYTES, ReadableBuffer, WritableBuffer, choose_kernel
 
 
-def sort_records(buffer: WritableBuffer, *, record_size: int, key_size: int, _native: bool | None = None) -> None:
+def sort_records(buffer: WritableBuffer, record_size: int, key_size: int, *, _native: bool | None = None) -> None:
     """Sort the records of `buffer` in place.
 
     Raises ValueError unless 1 <= key_size <= record_size <= 256 and the buffer holds whole records.
@@ -31,7 +31,7 @@ def sort_records(buffer: WritableBuffer, *, record_size: int, key_size: int, _na
 
 
 def find_records(
-    buffer: ReadableBuffer, *, record_size: int, key_size: int, keys: ReadableBuffer, _native: bool | None = None
+    buffer: ReadableBuffer, record_size: int, key_size: int, keys: ReadableBuffer, *, _native: bool | None = None
 ) -> bytes:
     """Return for each key the position of the first record that starts with it, or -1, as int64 little-endian.
 

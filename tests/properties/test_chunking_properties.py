@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snapstore.chunking import (
     Cutter,
+    Gear,
     GearCutter,
     PageCutter,
     chunk_stream,
@@ -22,7 +23,6 @@ from snapstore.chunking import (
     plan_bundles,
     sort_records,
 )
-from snapstore.chunking.gear_table import cut_threshold
 from snapstore.chunking.native import KERNEL
 
 TABLE = gear_table(bytes(range(32)), 128)
@@ -42,48 +42,39 @@ cutters = st.one_of(
 )
 
 
-def cuts_by_definition(data: bytes, *, minimum: int, maximum: int, threshold: int) -> list[int]:
+def cuts_by_definition(data: bytes, gear: Gear) -> list[int]:
     """Compute h once for all of `data`, since it depends on 64 bytes only, and then choose among the candidates."""
-    words = unpack("<256Q", TABLE)
+    words = unpack("<256Q", gear.table)
     candidates = set()
     h = 0
     for position, byte in enumerate(data, 1):
         h = (2 * h + words[byte]) % 2**64
-        if h < threshold:
+        if h < gear.threshold:
             candidates.add(position)
     ends: list[int] = []
     start = 0
     while start < len(data):
-        last = min(start + maximum, len(data))
-        start = next((end for end in range(start + minimum, last + 1) if end in candidates), last)
+        last = min(start + gear.maximum, len(data))
+        start = next((end for end in range(start + gear.minimum, last + 1) if end in candidates), last)
         ends.append(start)
     return ends
 
 
-@given(contents, targets, st.booleans())
-@example(b"", 128, True)
-@example(bytes(64), 128, False)
-def test_twin_follows_the_definition(data: bytes, target: int, final: bool) -> None:
-    bounds = {"minimum": target // 2, "maximum": 4 * target, "threshold": cut_threshold(target)}
-    expected = cuts_by_definition(data, **bounds)
-    actual = find_cuts(data, TABLE, **bounds, final=final, _native=False)
-    if not final and actual != expected:
-        assert expected[-1] == len(data)
-        expected.pop()
-    assert actual == expected
+@given(contents, targets)
+@example(b"", 128)
+@example(bytes(64), 128)
+def test_twin_follows_the_definition(data: bytes, target: int) -> None:
+    gear = GearCutter.for_target(TABLE, target)
+    assert find_cuts(data, gear, final=True, _native=False) == cuts_by_definition(data, gear)
 
 
 @needs_kernel
 @given(contents, targets, st.integers(0, 400), st.booleans())
 def test_kernel_and_twin_agree(data: bytes, target: int, start: int, final: bool) -> None:
-    arguments = {
-        "start": min(start, len(data)),
-        "minimum": target // 2,
-        "maximum": 4 * target,
-        "threshold": cut_threshold(target),
-        "final": final,
-    }
-    assert find_cuts(data, TABLE, **arguments, _native=True) == find_cuts(data, TABLE, **arguments, _native=False)
+    gear = GearCutter.for_target(TABLE, target)
+    start = min(start, len(data))
+    twin = find_cuts(data, gear, start=start, final=final, _native=False)
+    assert find_cuts(data, gear, start=start, final=final, _native=True) == twin
 
 
 @needs_kernel
@@ -97,8 +88,9 @@ def test_kernel_and_twin_agree(data: bytes, target: int, start: int, final: bool
 def test_kernel_and_twin_agree_on_any_parameters(
     data: bytes, table: bytes, minimum: int, more: int, threshold: int
 ) -> None:
-    arguments = {"minimum": minimum, "maximum": minimum + more, "threshold": threshold, "final": True}
-    assert find_cuts(data, table, **arguments, _native=True) == find_cuts(data, table, **arguments, _native=False)
+    gear = Gear(table=table, minimum=minimum, maximum=minimum + more, threshold=threshold)
+    twin = find_cuts(data, gear, final=True, _native=False)
+    assert find_cuts(data, gear, final=True, _native=True) == twin
 
 
 @given(contents, cutters, st.lists(st.integers(0, 5000), max_size=8))

@@ -49,8 +49,7 @@ def test_cuts(case: dict[str, Any], native: bool) -> None:
         blocks = (data[at : at + 100_000] for at in range(0, len(data), 100_000))
         sizes = [len(chunk) for chunk in chunk_stream(blocks, cutter)]
         assert sizes == [end - begin for begin, end in zip([0, *case["ends"]], case["ends"], strict=False)]
-    bounds = {"minimum": cutter.minimum, "maximum": cutter.maximum, "threshold": cutter.threshold}
-    assert find_cuts(data, cutter.table, **bounds, final=True, _native=native) == case["ends"]
+    assert find_cuts(data, cutter, final=True, _native=native) == case["ends"]
 
 
 @pytest.mark.parametrize("case", VECTORS["bundles"])
