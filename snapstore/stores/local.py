@@ -27,14 +27,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, NamedTuple, Self
+from typing import BinaryIO, Final, Self
 
 from ..errors import InputError, StoreError, StoreUnavailableError
 from ..limits import MAX_OBJECT_BYTES
 from .files import extended_path, move_to_new_name, remove_quietly, write_fully
 from .oserrors import translated, vanished
 from .protocol import (
-    README_NAME,
     TEMPORARY_FOLDER,
     StoredObject,
     check_name,
@@ -42,24 +41,16 @@ from .protocol import (
     check_range,
     check_station,
     existing_name_error,
-    is_folder,
-    is_name,
     missing_object_error,
     short_object_error,
 )
 from .readback import BLOCK_BYTES, READ_FLAGS, flush, flush_folder, read_fully, read_uncached
+from .scan import scan_folder
 from .source import ObjectSource
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _IN_USE_ON_WINDOWS: Final = 32  # ERROR_SHARING_VIOLATION
-
-
-class _Scan(NamedTuple):
-    """The objects and folders right below one folder, by full name."""
-
-    objects: list[StoredObject]
-    folders: list[str]
 
 
 class LocalStore:
@@ -280,7 +271,7 @@ class LocalStore:
     def _walk(self, folder: str) -> Iterator[StoredObject]:
         """A folder is read to its end before anything of it is given, so that no error comes after a part of it."""
         try:
-            objects, folders = self._scan(folder)
+            objects, folders = scan_folder(self._path(folder), folder)
         except FileNotFoundError:
             self._check_root()
             return
@@ -290,30 +281,3 @@ class LocalStore:
         yield from objects
         for below in folders:
             yield from self._walk(below)
-
-    def _scan(self, folder: str) -> _Scan:
-        objects, folders = scan = _Scan([], [])
-        with os.scandir(self._path(folder)) as entries:
-            for entry in entries:
-                name = self._folded(f"{folder}/{entry.name}" if folder else entry.name)
-                if is_name(name):
-                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                        status = entry.stat()
-                        if stat.S_ISREG(status.st_mode):
-                            objects.append(StoredObject(name, status.st_size))
-                if is_folder(name) and entry.is_dir():
-                    folders.append(name)
-        return scan
-
-    def _folded(self, name: str) -> str:
-        """The name as it was put. FAT may show short names in capitals: PACKS, A, README.TXT."""
-        if is_name(name) or is_folder(name):
-            return name
-        lower = README_NAME if name.upper() == README_NAME.upper() else name.lower()
-        if not (is_name(lower) or is_folder(lower)):
-            return name
-        try:
-            same = os.path.samefile(self._path(lower), self._path(name))
-        except FileNotFoundError:
-            return name
-        return lower if same else name
