@@ -183,6 +183,13 @@ def _text(data: bytes) -> str:
         raise damaged(_KEYSET, "holds a name that is not text") from error
 
 
+def _encode_text(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("A name holds something that is not a character.", code="not_encodable") from error
+
+
 def _decode_epoch(row: object) -> DossierKeys:
     name = "sealed keys"
     epoch, maintenance, content, chunker, dossier = as_list(row, _KEYSET, name, 5)
@@ -267,7 +274,7 @@ def build_keyset(  # noqa: PLR0913 - each is a field of the object
         5: [encode_slot(slot) for slot in slots],
         6: hybrid.encrypt(private.hybrid.public_bytes, encode([current.epoch, epochs]), binding.keys_info()),
         7: seal(current.maintenance_keys.keyset, encode(station_rows), binding.stations_data()),
-        8: seal(current.text, name.encode("utf-8"), binding.name_data()),
+        8: seal(current.text, _encode_text(name), binding.name_data()),
         9: created_ns,
     }
     data = encode_signed(envelope, encode(body), private.signing)
@@ -278,7 +285,7 @@ def build_keyset(  # noqa: PLR0913 - each is a field of the object
 def _encode_station(station: StationRecord, binding: _Binding, keys: DossierKeys) -> list[object]:
     if station.name is None:
         raise InputError("A station's name is not known; open the stations with the dossier's keys.")
-    sealed = seal(keys.text, station.name.encode("utf-8"), binding.station_name_data(station.public_key))
+    sealed = seal(keys.text, _encode_text(station.name), binding.station_name_data(station.public_key))
     return [station.public_key, station.enrolled_ns, sealed, station.last_number, station.revoked_ns]
 
 

@@ -107,7 +107,7 @@ def decode_slot(value: object, what: str) -> Slot:
     )
 
 
-def make_slot(  # noqa: PLR0913 - all of it is bound into the slot
+def make_slot(  # noqa: PLR0913, PLR0917 - all of it is bound into the slot
     kind: SlotKind,
     kdf_generation: int,
     master: bytes,
