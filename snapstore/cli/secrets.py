@@ -21,10 +21,10 @@ import sys
 from collections.abc import Callable
 
 from ..errors import InputError, SecretRequiredError
-from ..limits import SECRET_MAX_BYTES
 
 ENVIRONMENT_VARIABLE = "SNAPSTORE_SECRET"
 _TRIES_TO_CHOOSE = 3
+_READ_BYTES = 8192  # more than a secret may have, so that the library sees and refuses one that is too long
 
 
 class SecretSupply:
@@ -35,6 +35,7 @@ class SecretSupply:
         self.command: str | None = None
         self._warn = warn
         self._environment = os.environ.pop(ENVIRONMENT_VARIABLE, None) or None
+        self._typed: str | None = None
         self._known: list[str] = []
 
     @property
@@ -44,7 +45,10 @@ class SecretSupply:
 
     def existing(self, dossier: str | None) -> str:
         """Return the secret of a dossier that exists, asking once if no source was given."""
-        return self._from_sources() or self._remember(_ask(f"Secret{_of(dossier)}: "))
+        found = self._from_sources() or self._typed
+        if found is None:
+            found = self._typed = self._remember(_ask(f"Secret{_of(dossier)}: "))
+        return found
 
     def chosen(self, dossier: str) -> str:
         """Return the secret for a new dossier, asking twice if no source was given."""
@@ -75,12 +79,12 @@ class SecretSupply:
 
     def _read_file(self, path: str) -> bytes:
         if path == "-":
-            return sys.stdin.buffer.read(SECRET_MAX_BYTES + 16)
+            return sys.stdin.buffer.read(_READ_BYTES)
         try:
             with open(path, "rb") as file:
                 if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     self._warn("Other users may read the secret file. Mend it with: chmod 600 FILE")
-                return file.read(SECRET_MAX_BYTES + 16)
+                return file.read(_READ_BYTES)
         except OSError as error:
             raise SecretRequiredError(
                 f"The secret file cannot be read: {error.strerror}.", code="secret_file_unreadable"

@@ -87,8 +87,9 @@ def remove(session: Session, name: str, yes: bool) -> None:
     """Remove the dossier NAME with all its snapshots."""
     if not yes:
         _ask_whether_to_remove(name)
-    dossier = session.unlocked(session.dossier(name))
-    session.repository().remove_dossier(dossier.name)
+    dossier = session.dossier(name)
+    secret = session.secrets.existing(name) if dossier.repository.protected else None
+    dossier.repository.remove_dossier(dossier.name, secret=secret)
     if session.output.json:
         session.output.data({"removed": name})
     session.output.summary(f"Removed the dossier {printable(name)}.")
