@@ -15,6 +15,7 @@ no descriptor.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -28,6 +29,7 @@ from ..errors import TargetError
 from ..types import EntryType, Problem
 from .attributes import FileAttributes, apply_attributes
 from .files import TargetFile, TargetState
+from .flushing import file_system_type
 from .folders import DescriptorFolder, Folder
 from .names import check_name, is_temporary, temporary_name
 from .path_folder import PathFolder
@@ -96,11 +98,13 @@ def open_target(path: str, *, create: bool, numeric_owner: bool = False) -> Targ
             os.makedirs(path, exist_ok=True)
         folder: Folder = PathFolder.root(path) if sys.platform == "win32" else DescriptorFolder.root(path)
         device = folder.stat(None).st_dev
+        fill_holes = file_system_type(device).startswith("fuse")  # until `probe` has looked
     except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
         raise TargetError(f"There is no folder at {path!r} to restore to.", code="target_missing") from error
     except (OSError, ValueError) as error:
         raise translate(error, path, code="target_missing") from error
-    return TargetDirectory(folder, TargetState(numeric_owner=numeric_owner, file_systems={device: folder}), ())
+    state = TargetState(numeric_owner=numeric_owner, file_systems={device: folder}, fill_holes=fill_holes)
+    return TargetDirectory(folder, state, ())
 
 
 class TargetDirectory:
@@ -151,7 +155,10 @@ class TargetDirectory:
         except TargetError:
             raise
         except (OSError, OverflowError, ValueError, NotImplementedError) as error:
-            if isinstance(error, NotImplementedError) or getattr(error, "errno", None) in UNSUPPORTED:
+            number = getattr(error, "errno", None)
+            # exfat-fuse answers EIO to every mknod; a device that really failed shows with the next file.
+            kind_refused = number in UNSUPPORTED or (number == errno.EIO and code != "not_restored")
+            if isinstance(error, NotImplementedError) or kind_refused:
                 raise TargetError(f"{path!r} is of a kind that cannot be restored here.", code=code) from error
             raise translate(error, path, code=code) from error
 
@@ -233,15 +240,10 @@ class TargetDirectory:
 
     def hard_link(self, name: bytes, to_path: Sequence[bytes], *, replace: bool = False) -> None:
         """Another name for what is at `to_path`, elements from the root. `hard_link_copied`: write a copy instead."""
-        root = self._folder
-        while root.above is not None:
-            root = root.above
         with self._step(name, code="hard_link_copied") as path:
             try:
-                folder = root
-                for element in to_path[:-1]:
-                    folder = folder.child(check_name(element))
                 existing = check_name(to_path[-1])
+                folder = self._walk(to_path[:-1])
                 self._place(name, lambda new: self._folder.make_link(new, folder, existing), replace=replace)
             except FileExistsError:
                 raise
@@ -250,6 +252,21 @@ class TargetDirectory:
                 if failure.code in ("target_full", "target_failed"):
                     raise failure from error
                 raise TargetError(f"{path!r} cannot be a hard link here.", code="hard_link_copied") from error
+
+    def _walk(self, elements: Sequence[bytes]) -> Folder:
+        """The folder at `elements` from the root, on the shortest way from this one."""
+        shared = 0
+        for ours, theirs in zip(self._elements, elements, strict=False):
+            if ours != theirs:
+                break
+            shared += 1
+        folder = self._folder
+        for _ in range(len(self._elements) - shared):
+            assert folder.above is not None
+            folder = folder.above
+        for element in elements[shared:]:
+            folder = folder.child(check_name(element))
+        return folder
 
     def remove(self, name: bytes) -> None:
         """Remove a name, and a folder with everything in it. Links are removed, never followed; mounts are kept."""

@@ -29,6 +29,7 @@ FLUSH_LATER = sys.platform != "linux"
 """True where no call makes a whole file system durable, so that the files written must be remembered."""
 
 _WINDOWS_READ_ONLY = 0x01
+_ZEROS_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class TargetState:
     """Files committed without `sync`, where FLUSH_LATER."""
     file_systems: dict[int, Folder] = field(default_factory=dict)
     """A folder on each file system that was entered, by device number."""
+    fill_holes: bool = False
+    """Write zeros where holes may show old bytes of the medium, as on fusefat."""
 
 
 def _can_be_opened_again(attributes: FileAttributes) -> bool:
@@ -95,6 +98,10 @@ class TargetFile:
         """Append a hole of `size` bytes."""
         if size < 0:
             raise ValueError("a hole has no negative size")
+        if self._state.fill_holes:
+            for start in range(0, size, _ZEROS_BYTES):
+                self.write(bytes(min(_ZEROS_BYTES, size - start)))
+            return
         if self._position == self._written_to:
             self._make_sparse()
         self._position += size

@@ -113,7 +113,7 @@ class DescriptorPool:
         with self._lock:
             if folder.parent is not None:
                 self._reach(folder)
-            if folder.descriptor < 0:
+            elif folder.descriptor < 0:
                 raise OSError(errno.EBADF, "the target was closed")
             folder.pins += 1
             return folder.descriptor
@@ -137,6 +137,8 @@ class DescriptorPool:
         while node.descriptor < 0 and node.parent is not None:
             missing.append(node)
             node = node.parent
+        if node.descriptor < 0:
+            raise OSError(errno.EBADF, "the target was closed")
         for child in reversed(missing):
             assert child.parent is not None
             child.open_from(child.parent.descriptor)

@@ -10,7 +10,6 @@ Rules: a refusal of the system means "cannot". TargetError only if nothing at al
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,11 +32,13 @@ _SOMEBODY_ELSE: Final = 65533  # a number that is nobody's, nor "nobody"
 
 
 def probe(root: TargetDirectory, path: str) -> Capabilities:
-    """Try out the file system of `root`, which was opened at `path`."""
+    """Try out the file system of `root`, which was opened at `path`. Holes are written as it needs from then on."""
     name = temporary_name()
     place = root.make_directory(name)
     try:
-        return _Probe(place).run(_max_file_bytes(place, path), _name_max(path))
+        found = _Probe(place).run(_max_file_bytes(place, path), _name_max(path))
+        root.state.fill_holes = not found.sparse
+        return found
     finally:
         with suppress(TargetError):  # a left-over by its name: the next restore removes it
             root.remove(name)
@@ -73,7 +74,7 @@ class _Probe:
             mode=self._mode(),
             owner=self._owner(),
             xattrs=self._xattrs(),
-            sparse=self._sparse(),
+            sparse=max_file_bytes != FAT_MAX_FILE_BYTES and self._sparse(),
             fifos=self._works(lambda: self._place.fifo(b"fifo")),
             devices=self._works(lambda: self._place.device(b"device", EntryType.CHARACTER_DEVICE, (1, 3))),
             time_granularity_ns=self._granularity(),
@@ -138,12 +139,12 @@ class _Probe:
 
     def _sparse(self) -> bool:
         if sys.platform != "win32":
+            self._place.state.fill_holes = False
             with self._place.new_file(b"sparse") as file:
                 file.skip(_HOLE_BYTES)
                 file.write(b"\n")
                 file.commit(FileAttributes(), sync=False, replace=False)
-            found = self._place.folder.stat(b"sparse")
-            return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < _HOLE_BYTES
+            return 0 < self._place.folder.stat(b"sparse").st_blocks * 512 < _HOLE_BYTES
         else:
             return True  # a file system that has none fills the holes without a word
 

@@ -1,0 +1,95 @@
+"""A file on its way in: whole under its name, or not there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapstore.errors import TargetError
+from snapstore.targets.attributes import FileAttributes
+from snapstore.targets.directory import TargetDirectory, open_target
+from snapstore.targets.syncing import sync_tree
+
+PLAIN = FileAttributes()
+
+
+def test_nothing_has_the_name_before_the_file_is_whole(target: TargetDirectory, place: Path) -> None:
+    (place / "file").write_bytes(b"old")
+    with target.new_file(b"file") as file:
+        file.write(b"new ")
+        file.write(memoryview(b"content"))
+        assert file.size == 11
+        (temporary,) = set(os.listdir(place)) - {"file"}
+        assert stat.S_IMODE((place / temporary).stat().st_mode) == 0o600
+        assert (place / "file").read_bytes() == b"old"
+        assert file.commit(FileAttributes(mode=0o644), sync=True, replace=True) == []
+        file.discard()
+    assert os.listdir(place) == ["file"]
+    assert (place / "file").read_bytes() == b"new content"
+
+
+def test_what_is_not_committed_leaves_nothing(target: TargetDirectory, place: Path) -> None:
+    with target.new_file(b"file") as file:
+        file.write(b"half")
+    with pytest.raises(RuntimeError), target.new_file(b"file") as file:
+        raise RuntimeError
+    (place / "file").write_bytes(b"kept")
+    with target.new_file(b"file") as file, pytest.raises(TargetError) as caught:
+        file.commit(PLAIN, sync=False, replace=False)
+    assert caught.value.code == "in_the_way"
+    assert os.listdir(place) == ["file"]
+    assert (place / "file").read_bytes() == b"kept"
+
+
+def test_holes_come_back(target: TargetDirectory, place: Path) -> None:
+    size = 8 << 20
+    with target.new_file(b"sparse") as file:
+        file.skip(size)
+        file.write(b"middle")
+        file.skip(size)
+        file.skip(size)
+        assert file.commit(FileAttributes(mtime_ns=1), sync=True, replace=False) == []
+    found = (place / "sparse").stat()
+    assert found.st_size == 3 * size + 6
+    assert found.st_blocks * 512 < 1 << 20
+    with (place / "sparse").open("rb") as written:
+        assert written.read(size) == bytes(size)
+        assert written.read(6) == b"middle"
+        assert written.read() == bytes(2 * size)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=9000), st.integers(0, 9000)), max_size=8))
+def test_any_mixture_of_bytes_and_holes(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes | int]) -> None:
+    place = tmp_path_factory.mktemp("mixture")
+    with open_target(str(place), create=False) as target, target.new_file(b"file") as file:
+        for piece in pieces:
+            if isinstance(piece, int):
+                file.skip(piece)
+            else:
+                file.write(piece)
+        file.commit(PLAIN, sync=False, replace=False)
+    assert (place / "file").read_bytes() == b"".join(bytes(piece) for piece in pieces)
+
+
+def test_a_full_target_says_so_and_keeps_nothing_half_done(tiny_mount: Path) -> None:
+    with open_target(str(tiny_mount), create=False) as target:
+        with target.new_file(b"big") as file, pytest.raises(TargetError) as caught:
+            file.write(bytes(4_000_000))
+        assert caught.value.code == "target_full"
+        assert target.scan() == {}
+        sync_tree(target)
+
+
+def test_syncing_writes_what_was_restored(target: TargetDirectory, place: Path) -> None:
+    folder = target.make_directory(b"folder")
+    with folder.new_file(b"file") as file:
+        file.write(b"content")
+        file.commit(FileAttributes(mode=0o400), sync=False, replace=False)
+    sync_tree(target)
+    folder.sync()
+    assert (place / "folder" / "file").read_bytes() == b"content"
