@@ -15,7 +15,7 @@ from .choose import HEAD_BYTES, CutterSet, choose_cutter, make_cutters
 from .cutters import Cutter, GearCutter, PageCutter
 from .gear import Gear, find_cuts
 from .gear_table import gear_table
-from .nodes import HOLE_KEY, group_ends, hash_key, name_key
+from .nodes import HOLE_KEY, ends_node, group_ends, hash_key, name_key
 from .records import find_records, sort_records
 from .stream import chunk_stream
 
@@ -29,6 +29,7 @@ __all__ = [
     "PageCutter",
     "choose_cutter",
     "chunk_stream",
+    "ends_node",
     "find_cuts",
     "find_records",
     "gear_table",
