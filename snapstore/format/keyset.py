@@ -20,7 +20,7 @@ from ..crypto.derivation import KEY_BYTES, digest
 from ..crypto.keys import DossierKeys, EpochKeys, MaintenanceKeys
 from ..crypto.sealing import seal, unseal
 from ..crypto.signing import PUBLIC_KEY_BYTES
-from ..errors import DamagedObjectError, InputError, NotEnrolledError, TamperedError
+from ..errors import DamagedObjectError, InputError, TamperedError
 from ..limits import FORMAT_MAX_EPOCHS, FORMAT_MAX_SLOTS, FORMAT_MAX_STATIONS
 from ..types import DossierId, RepositoryId, StationId
 from .envelope import Envelope, Kind
@@ -38,6 +38,7 @@ from .packing import (
     encode,
     refuse,
 )
+from .sealed import need_epoch
 from .signed import decode_signed, encode_signed
 from .slot import PrivateHalves, Slot, SlotKind, decode_slot, encode_slot, make_slot, unwrap_slot
 
@@ -154,7 +155,7 @@ class Keyset:
 
     def stations(self, maintenance: MaintenanceKeys, dossier_keys: DossierKeys | None) -> tuple[StationRecord, ...]:
         """The stations in order of enrolment; their names only with the dossier's keys of the current epoch."""
-        self._need_epoch(maintenance.epoch)
+        need_epoch(maintenance.epoch, self.epoch, _KEYSET)
         plaintext = unseal(maintenance.keyset, self.station_section, self._binding.stations_data())
         rows = as_list(decode(plaintext, what=_KEYSET), _KEYSET, "stations")
         if len(rows) > FORMAT_MAX_STATIONS:
@@ -164,16 +165,8 @@ class Keyset:
 
     def name(self, dossier_keys: DossierKeys) -> str:
         """The dossier's name."""
-        self._need_epoch(dossier_keys.epoch)
+        need_epoch(dossier_keys.epoch, self.epoch, _KEYSET)
         return _text(unseal(dossier_keys.text, self.name_section, self._binding.name_data()))
-
-    def _need_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            raise NotEnrolledError(
-                f"The keys at hand are of epoch {epoch}, the dossier's keyset is of epoch {self.epoch}. "
-                "Unlock the dossier with its secret.",
-                code="keys_outdated",
-            )
 
 
 def _text(data: bytes) -> str:

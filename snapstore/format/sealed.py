@@ -14,6 +14,7 @@ from typing import Final
 
 from ..crypto.entropy import random_bytes
 from ..crypto.sealing import OVERHEAD_BYTES, seal, unseal
+from ..errors import NotEnrolledError
 from ..limits import MAX_OBJECT_BYTES
 from ..types import RepositoryId
 from .envelope import ENVELOPE_BYTES, Envelope, Kind, expect
@@ -48,3 +49,13 @@ def unseal_object(kind: Kind, key: bytes, repository_id: RepositoryId, data: byt
         raise damaged("object", "has an impossible size")
     clear = bytes(data[:_CLEAR_BYTES])
     return unseal(key, data[_CLEAR_BYTES:], repository_id + clear)
+
+
+def need_epoch(held: int, needed: int, what: str) -> None:
+    """Refuse keys of another epoch before they make a whole object look damaged."""
+    if held != needed:
+        raise NotEnrolledError(
+            f"The {what} is of key epoch {needed}, the keys at hand are of epoch {held}. "
+            "Unlock the dossier with its secret.",
+            code="keys_outdated",
+        )

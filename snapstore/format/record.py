@@ -1,0 +1,248 @@
+"""Records: signed notes of what was done to a dossier.
+
+Here: `Record`, its types with their payloads, and `SealedRecord`, which decoding gives. Not here: what follows from a
+record (what is forgotten, held, or due).
+
+Rules (docs/format/09-records.md): type and mandatory flag are clear, so that a program without keys, or older than
+the type, knows whether it may go on. Whether a known type is mandatory is fixed; an unknown one says so itself, keeps
+its payload undecoded, and is no error to read.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from ..crypto.keys import MaintenanceKeys
+from ..crypto.sealing import seal, unseal
+from ..crypto.signing import SigningKey
+from ..errors import InputError
+from ..types import DossierId, MediumId, RecordId, RepositoryId, SnapshotId, StationId
+from .envelope import Envelope, Kind
+from .manifest import ZONE_MAX_MINUTES
+from .packing import (
+    I64_MAX,
+    I64_MIN,
+    U32_MAX,
+    Fields,
+    damaged,
+    decode,
+    encode,
+    join_ids,
+    split_ids,
+)
+from .sealed import need_epoch
+from .signed import SignedObject, decode_signed, encode_signed
+
+_RECORD: Final = "record"
+_U32: Final = struct.Struct("<I")
+
+
+class RecordType(IntEnum):
+    """What a record says."""
+
+    FORGET = 1
+    HOLD = 2
+    RELEASE = 3
+    CHECKED = 4
+    DRILL = 5
+    RUN = 6
+    QUARANTINE = 7
+    COPIED = 8
+    DOSSIER_REMOVED = 9
+
+
+MANDATORY: Final = frozenset(
+    (
+        RecordType.FORGET,
+        RecordType.HOLD,
+        RecordType.RELEASE,
+        RecordType.QUARANTINE,
+        RecordType.DOSSIER_REMOVED,
+    )
+)
+_SNAPSHOT_LISTS: Final = (RecordType.FORGET, RecordType.HOLD, RecordType.RELEASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record. `payload` has the keys that docs/format/09-records.md lists for the type."""
+
+    repository_id: RepositoryId
+    dossier_id: DossierId
+    record_id: RecordId
+    type: int
+    mandatory: bool
+    station_id: StationId
+    time_ns: int
+    zone_minutes: int
+    payload: Mapping[int, object]
+
+    @property
+    def snapshot_ids(self) -> tuple[SnapshotId, ...]:
+        """The snapshots of a forget, hold or release record; none for other types."""
+        if self.type not in _SNAPSHOT_LISTS:
+            return ()
+        joined = self.payload[0]
+        if not isinstance(joined, bytes):
+            raise damaged(_RECORD, "has no snapshot ids")
+        return tuple(SnapshotId(item) for item in split_ids(joined, _RECORD, "snapshot ids"))
+
+
+def ids_payload(ids: Iterable[SnapshotId]) -> dict[int, object]:
+    """The payload of a forget, hold or release record."""
+    return {0: join_ids(ids)}
+
+
+def copied_payload(medium_id: MediumId, roster: Iterable[SnapshotId]) -> dict[int, object]:
+    """The payload of a copied record: the receiving medium and what lives there now."""
+    return {0: medium_id, 1: join_ids(roster)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRecord:
+    """A decoded record: its clear fields, and its section still closed."""
+
+    repository_id: RepositoryId
+    dossier_id: DossierId
+    record_id: RecordId
+    type: int
+    mandatory: bool
+    section: bytes = field(repr=False)
+    signed: SignedObject = field(repr=False)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the keys that open it."""
+        return self.signed.envelope.epoch
+
+    @property
+    def known(self) -> bool:
+        """Whether this version knows the type."""
+        return self.type in _PAYLOADS
+
+    @property
+    def blocks(self) -> bool:
+        """Whether forgetting and pruning must not go on because this version does not know what the record says."""
+        return self.mandatory and not self.known
+
+    def verify(self, public_key: bytes) -> bool:
+        """Whether the station with that key signed it."""
+        return self.signed.verify(public_key)
+
+    def open(self, maintenance: MaintenanceKeys) -> Record:
+        """The record; its payload is checked if the type is known. The keys must be those of `epoch`."""
+        need_epoch(maintenance.epoch, self.epoch, _RECORD)
+        data = _section_data(self.signed.envelope, self.repository_id, self.dossier_id, self.record_id, self.type)
+        value = decode(unseal(maintenance.record, self.section, data), what=_RECORD)
+        fields = Fields(value, _RECORD, range(4))
+        payload = fields.raw(3)
+        if type(payload) is not dict:
+            raise damaged(_RECORD, "has no payload")
+        check = _PAYLOADS.get(self.type)
+        if check is not None:
+            check(payload)
+        return Record(
+            repository_id=self.repository_id,
+            dossier_id=self.dossier_id,
+            record_id=self.record_id,
+            type=self.type,
+            mandatory=self.mandatory,
+            station_id=StationId(fields.octets(0, 16)),
+            time_ns=fields.integer(1, I64_MIN, I64_MAX),
+            zone_minutes=fields.integer(2, -ZONE_MAX_MINUTES, ZONE_MAX_MINUTES),
+            payload=payload,
+        )
+
+
+def _check_ids(payload: object) -> None:
+    Fields(payload, _RECORD, (0,)).ids(0)
+
+
+def _check_verdict(payload: object) -> None:
+    fields = Fields(payload, _RECORD, (0, 1))
+    fields.integer(0)
+    fields.flag(1)
+
+
+def _check_run(payload: object) -> None:
+    fields = Fields(payload, _RECORD, range(5))
+    for key in range(5):
+        fields.integer(key)
+
+
+def _check_names(payload: object) -> None:
+    Fields(payload, _RECORD, (0,)).texts(0)
+
+
+def _check_copied(payload: object) -> None:
+    fields = Fields(payload, _RECORD, (0, 1))
+    fields.octets(0, 16)
+    fields.ids(1)
+
+
+def _check_nothing(payload: object) -> None:
+    Fields(payload, _RECORD, ())
+
+
+_PAYLOADS: Final[dict[int, Callable[[object], None]]] = {
+    RecordType.FORGET: _check_ids,
+    RecordType.HOLD: _check_ids,
+    RecordType.RELEASE: _check_ids,
+    RecordType.CHECKED: _check_verdict,
+    RecordType.DRILL: _check_verdict,
+    RecordType.RUN: _check_run,
+    RecordType.QUARANTINE: _check_names,
+    RecordType.COPIED: _check_copied,
+    RecordType.DOSSIER_REMOVED: _check_nothing,
+}
+
+
+def _section_data(
+    envelope: Envelope, repository_id: RepositoryId, dossier_id: DossierId, record_id: RecordId, record_type: int
+) -> bytes:
+    return repository_id + envelope.encode() + dossier_id + record_id + _U32.pack(record_type)
+
+
+def encode_record(
+    record: Record, *, maintenance: MaintenanceKeys, station_key: SigningKey, nonce: bytes | None = None
+) -> bytes:
+    """A whole record object."""
+    if record.type in _PAYLOADS and record.mandatory != (record.type in MANDATORY):
+        raise InputError("Whether a record is mandatory is fixed for its type.")
+    envelope = Envelope.of(Kind.RECORD, maintenance.epoch)
+    data = _section_data(envelope, record.repository_id, record.dossier_id, record.record_id, record.type)
+    section = encode(
+        {0: record.station_id, 1: record.time_ns, 2: record.zone_minutes, 3: dict(sorted(record.payload.items()))}
+    )
+    body = {
+        0: record.repository_id,
+        1: record.dossier_id,
+        2: record.record_id,
+        3: int(record.type),
+        4: record.mandatory,
+        5: seal(maintenance.record, section, data, nonce=nonce),
+    }
+    return encode_signed(envelope, encode(body), station_key)
+
+
+def decode_record(data: bytes) -> SealedRecord:
+    """The clear fields of a record, nothing verified."""
+    signed = decode_signed(Kind.RECORD, data)
+    fields = Fields(decode(signed.body, what=_RECORD), _RECORD, range(6))
+    record_type = fields.integer(3, 1, U32_MAX)
+    mandatory = fields.flag(4)
+    if record_type in _PAYLOADS and mandatory != (record_type in MANDATORY):
+        raise damaged(_RECORD, "is mandatory where its type is not, or the other way round")
+    return SealedRecord(
+        repository_id=RepositoryId(fields.octets(0, 16)),
+        dossier_id=DossierId(fields.octets(1, 16)),
+        record_id=RecordId(fields.octets(2, 16)),
+        type=record_type,
+        mandatory=mandatory,
+        section=fields.octets(5),
+        signed=signed,
+    )
