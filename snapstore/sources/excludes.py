@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
@@ -128,7 +129,10 @@ def _compile(line: str, where: str) -> Iterator[tuple[re.Pattern[str], bool]]:
         if expression is None or excluded is None:
             raise ValueError("it fits nothing")
         # What fits an entry itself fits to the end; pathspec alone would also take what lies below a folder that fits.
-        yield re.compile(rf"(?:{expression})\Z", _FLAGS), excluded
+        with warnings.catch_warnings():  # a bracket within brackets, which is fine in gitignore and in `re` as it is
+            warnings.simplefilter("ignore", FutureWarning)
+            compiled = re.compile(rf"(?:{expression})\Z", _FLAGS)
+        yield compiled, excluded
     except (ValueError, re.error) as error:
         raise InputError(f"{text!r} in {where} is not a gitignore pattern: {error}.", code="invalid_pattern") from error
 
