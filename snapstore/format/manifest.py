@@ -25,6 +25,7 @@ from ..types import (
     DossierId,
     MediumId,
     PlainHash,
+    Problem,
     RepositoryId,
     SnapshotId,
     SnapshotKind,
@@ -61,7 +62,8 @@ class ManifestFacts:
     """What the maintenance key opens. `roster` is sorted and holds the snapshot itself."""
 
     number: int
-    start_ns: int
+    time_ns: int
+    """When the snapshot began."""
     zone_minutes: int
     root_id: BlobId
     files: int
@@ -79,13 +81,13 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestText:
-    """What the dossier's key opens. A problem is its path, its code and its message."""
+    """What the dossier's key opens."""
 
     label: str | None
     host: str
     user: str
     sources: tuple[str, ...]
-    problems: tuple[tuple[bytes, str, str], ...]
+    problems: tuple[Problem, ...]
     version: str
     excludes: tuple[str, ...]
 
@@ -114,6 +116,11 @@ class SealedManifest:
     text_section: bytes = field(repr=False)
     sealed_root: bytes = field(repr=False)
     signed: SignedObject = field(repr=False)
+
+    @property
+    def envelope(self) -> Envelope:
+        """The clear envelope; its epoch says which keys open the rest."""
+        return self.signed.envelope
 
     @property
     def epoch(self) -> int:
@@ -204,7 +211,7 @@ def decode_manifest(data: bytes) -> SealedManifest:
 def _facts_map(facts: ManifestFacts) -> dict[int, object]:
     return {
         0: facts.number,
-        1: facts.start_ns,
+        1: facts.time_ns,
         2: facts.zone_minutes,
         3: facts.root_id,
         4: facts.files,
@@ -228,7 +235,7 @@ def _decode_facts(data: bytes) -> ManifestFacts:
         raise unsupported(_MANIFEST, f"is of snapshot kind {kind}, which this version does not know")
     return ManifestFacts(
         number=fields.integer(0, 1),
-        start_ns=fields.integer(1, I64_MIN, I64_MAX),
+        time_ns=fields.integer(1, I64_MIN, I64_MAX),
         zone_minutes=fields.integer(2, -ZONE_MAX_MINUTES, ZONE_MAX_MINUTES),
         root_id=BlobId(fields.octets(3, 32)),
         files=fields.integer(4),
@@ -249,7 +256,9 @@ _SNAPSHOT_KINDS: Final = frozenset(kind.value for kind in SnapshotKind)
 
 
 def _text_map(text: ManifestText) -> dict[int, object]:
-    problems = [[path, _clean(code), _clean(message)] for path, code, message in text.problems[:PROBLEMS_KEPT]]
+    problems = [
+        [_path_bytes(item.path), _clean(item.code), _clean(item.message)] for item in text.problems[:PROBLEMS_KEPT]
+    ]
     label: dict[int, object] = {} if text.label is None else {0: _clean(text.label)}
     return label | {
         1: _clean(text.host),
@@ -282,7 +291,19 @@ def _decode_text(data: bytes) -> ManifestText:
     )
 
 
-def _decode_problem(row: object) -> tuple[bytes, str, str]:
+def _decode_problem(row: object) -> Problem:
     name = "problems"
     path, code, message = as_list(row, _MANIFEST, name, 3)
-    return as_bytes(path, _MANIFEST, name), as_text(code, _MANIFEST, name), as_text(message, _MANIFEST, name)
+    return Problem(
+        code=as_text(code, _MANIFEST, name),
+        path=as_bytes(path, _MANIFEST, name).decode("utf-8", "surrogateescape"),
+        message=as_text(message, _MANIFEST, name),
+    )
+
+
+def _path_bytes(path: str) -> bytes:
+    """A path's own bytes: undecodable ones of POSIX as they were, lone surrogates of Windows as three bytes."""
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "surrogatepass")

@@ -1,6 +1,6 @@
 """Records: signed notes of what was done to a dossier.
 
-Here: `Record`, its types with their payloads, and `SealedRecord`, which decoding gives. Not here: what follows from a
+Here: the types, `RecordFacts` with their payloads, and `SealedRecord`, which decoding gives. Not here: what follows from a
 record (what is forgotten, held, or due).
 
 Rules (docs/format/09-records.md): type and mandatory flag are clear, so that a program without keys, or older than
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from ..crypto.entropy import random_bytes
 from ..crypto.keys import MaintenanceKeys
 from ..crypto.sealing import seal, unseal
 from ..crypto.signing import SigningKey
@@ -32,7 +33,6 @@ from .packing import (
     decode,
     encode,
     join_ids,
-    split_ids,
 )
 from .sealed import need_epoch
 from .signed import SignedObject, decode_signed, encode_signed
@@ -64,32 +64,20 @@ MANDATORY: Final = frozenset(
         RecordType.DOSSIER_REMOVED,
     )
 )
-_SNAPSHOT_LISTS: Final = (RecordType.FORGET, RecordType.HOLD, RecordType.RELEASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One record. `payload` has the keys that docs/format/09-records.md lists for the type."""
+class RecordFacts:
+    """What the maintenance key opens. `payload` has the keys that docs/format/09-records.md lists for the type."""
 
-    repository_id: RepositoryId
-    dossier_id: DossierId
-    record_id: RecordId
-    type: int
-    mandatory: bool
     station_id: StationId
     time_ns: int
     zone_minutes: int
     payload: Mapping[int, object]
 
-    @property
     def snapshot_ids(self) -> tuple[SnapshotId, ...]:
-        """The snapshots of a forget, hold or release record; none for other types."""
-        if self.type not in _SNAPSHOT_LISTS:
-            return ()
-        joined = self.payload[0]
-        if not isinstance(joined, bytes):
-            raise damaged(_RECORD, "has no snapshot ids")
-        return tuple(SnapshotId(item) for item in split_ids(joined, _RECORD, "snapshot ids"))
+        """The snapshots that a forget, hold or release record is about."""
+        return tuple(SnapshotId(item) for item in Fields(self.payload, _RECORD, (0,)).ids(0))
 
 
 def ids_payload(ids: Iterable[SnapshotId]) -> dict[int, object]:
@@ -115,6 +103,11 @@ class SealedRecord:
     signed: SignedObject = field(repr=False)
 
     @property
+    def envelope(self) -> Envelope:
+        """The clear envelope; its epoch says which keys open the rest."""
+        return self.signed.envelope
+
+    @property
     def epoch(self) -> int:
         """The epoch of the keys that open it."""
         return self.signed.envelope.epoch
@@ -133,8 +126,8 @@ class SealedRecord:
         """Whether the station with that key signed it."""
         return self.signed.verify(public_key)
 
-    def open(self, maintenance: MaintenanceKeys) -> Record:
-        """The record; its payload is checked if the type is known. The keys must be those of `epoch`."""
+    def open(self, maintenance: MaintenanceKeys) -> RecordFacts:
+        """The facts; the payload is checked if the type is known. The keys must be those of `epoch`."""
         need_epoch(maintenance.epoch, self.epoch, _RECORD)
         data = _section_data(self.signed.envelope, self.repository_id, self.dossier_id, self.record_id, self.type)
         value = decode(unseal(maintenance.record, self.section, data), what=_RECORD)
@@ -145,12 +138,7 @@ class SealedRecord:
         check = _PAYLOADS.get(self.type)
         if check is not None:
             check(payload)
-        return Record(
-            repository_id=self.repository_id,
-            dossier_id=self.dossier_id,
-            record_id=self.record_id,
-            type=self.type,
-            mandatory=self.mandatory,
+        return RecordFacts(
             station_id=StationId(fields.octets(0, 16)),
             time_ns=fields.integer(1, I64_MIN, I64_MAX),
             zone_minutes=fields.integer(2, -ZONE_MAX_MINUTES, ZONE_MAX_MINUTES),
@@ -207,23 +195,33 @@ def _section_data(
     return repository_id + envelope.encode() + dossier_id + record_id + _U32.pack(record_type)
 
 
-def encode_record(
-    record: Record, *, maintenance: MaintenanceKeys, station_key: SigningKey, nonce: bytes | None = None
+def encode_record(  # noqa: PLR0913 - each is a field of the object, or fixes one in a test
+    *,
+    repository_id: RepositoryId,
+    dossier_id: DossierId,
+    type: int,
+    mandatory: bool,
+    facts: RecordFacts,
+    maintenance: MaintenanceKeys,
+    station_key: SigningKey,
+    record_id: RecordId | None = None,
+    nonce: bytes | None = None,
 ) -> bytes:
-    """A whole record object."""
-    if record.type in _PAYLOADS and record.mandatory != (record.type in MANDATORY):
+    """A whole record object, under a new id unless one is given."""
+    if type in _PAYLOADS and mandatory != (type in MANDATORY):
         raise InputError("Whether a record is mandatory is fixed for its type.")
+    if record_id is None:
+        record_id = RecordId(random_bytes(16))
     envelope = Envelope.of(Kind.RECORD, maintenance.epoch)
-    data = _section_data(envelope, record.repository_id, record.dossier_id, record.record_id, record.type)
-    section = encode(
-        {0: record.station_id, 1: record.time_ns, 2: record.zone_minutes, 3: dict(sorted(record.payload.items()))}
-    )
+    payload = dict(sorted(facts.payload.items()))
+    section = encode({0: facts.station_id, 1: facts.time_ns, 2: facts.zone_minutes, 3: payload})
+    data = _section_data(envelope, repository_id, dossier_id, record_id, type)
     body = {
-        0: record.repository_id,
-        1: record.dossier_id,
-        2: record.record_id,
-        3: int(record.type),
-        4: record.mandatory,
+        0: repository_id,
+        1: dossier_id,
+        2: record_id,
+        3: int(type),
+        4: mandatory,
         5: seal(maintenance.record, section, data, nonce=nonce),
     }
     return encode_signed(envelope, encode(body), station_key)

@@ -36,7 +36,7 @@ class SlotKind(IntEnum):
 
     OPEN = 0
     SECRET = 1
-    RECOVERY_CODE = 2
+    RECOVERY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
