@@ -1,7 +1,7 @@
 """Records: signed notes of what was done to a dossier.
 
-Here: the types, `RecordFacts` with their payloads, and `SealedRecord`, which decoding gives. Not here: what follows from a
-record (what is forgotten, held, or due).
+Here: the types, `RecordFacts` with their payloads, and `SealedRecord`, which decoding gives. Not here: what follows
+from a record (what is forgotten, held, or due).
 
 Rules (docs/format/09-records.md): type and mandatory flag are clear, so that a program without keys, or older than
 the type, knows whether it may go on. Whether a known type is mandatory is fixed; an unknown one says so itself, keeps
