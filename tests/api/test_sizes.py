@@ -3,13 +3,15 @@
     module            400 lines     function      60 lines
     parameters        6             public methods of a class     10, of the two facades 20
 
-An exception needs a line in the tables below, with its reason. The command's functions are free in their parameters,
-since a command's options are its parameters.
+Properties are not counted as methods. An exception needs a line in the tables below (or, for parameters, a noqa in
+place), with its reason. The command's functions are free in their parameters, since a command's options are its
+parameters.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,14 @@ MAX_PUBLIC_METHODS = 10
 MAX_FACADE_METHODS = 20
 
 FACADES = {"repository.Repository", "repository.Dossier"}
+ONE_A_CALL = "one method for each system call that a restore makes, in two ways of making it"
+METHOD_EXCEPTIONS = {
+    "targets.directory.TargetDirectory": "one method for each thing that can be put into a folder",
+    "targets.folders.DescriptorFolder": ONE_A_CALL,
+    "targets.folders.Folder": ONE_A_CALL,
+    "targets.path_folder.PathFolder": ONE_A_CALL,
+}
+DICT_EXCEPTIONS = {"crypto.keys.DossierKeys": "derived subkeys are kept by cached_property, which needs a __dict__"}
 PARAMETER_EXCEPTIONS = {
     "repository.Dossier.snapshot": "the main verb: what, why, how, and who watches",
     "repository.Dossier.restore": "the main verb: what, where, with which secret, and who watches",
@@ -80,13 +90,15 @@ def test_functions_fit_a_screen() -> None:
 
 def test_functions_have_few_parameters() -> None:
     many = []
+    lines = {file: text.splitlines() for file, _, text in modules()}
     for file, name, node in definitions():
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or file.startswith("cli/"):
             continue
         arguments = node.args
         names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
         count = len([n for n in names if n not in {"self", "cls"}])
-        if count > MAX_PARAMETERS and is_short_of_facade(name) not in PARAMETER_EXCEPTIONS:
+        reason_given = re.search(r"# noqa: PLR0913\b.* - \w", lines[file][node.lineno - 1])
+        if count > MAX_PARAMETERS and is_short_of_facade(name) not in PARAMETER_EXCEPTIONS and not reason_given:
             many.append(f"snapstore/{file}:{node.lineno}: {name} takes {count}")
     assert many == []
 
@@ -99,10 +111,12 @@ def test_classes_have_few_public_methods() -> None:
         methods = {
             child.name
             for child in node.body
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not child.name.startswith("_")
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            and not child.name.startswith("_")
+            and not any("property" in ast.unparse(decorator) for decorator in child.decorator_list)
         }
         limit = MAX_FACADE_METHODS if is_short_of_facade(name) in FACADES else MAX_PUBLIC_METHODS
-        if len(methods) > limit:
+        if len(methods) > limit and name not in METHOD_EXCEPTIONS:
             large.append(f"snapstore/{file}:{node.lineno}: {name} has {len(methods)} public methods")
     assert large == []
 
@@ -123,6 +137,13 @@ def test_dataclasses_have_slots() -> None:
             if not (isinstance(target, ast.Name) and target.id == "dataclass"):
                 continue
             given = {keyword.arg for keyword in call.keywords} if call else set()
-            if "slots" not in given:
+            if "slots" not in given and name not in DICT_EXCEPTIONS:
                 loose.append(f"snapstore/{file}:{node.lineno}: {name}")
     assert loose == []
+
+
+def test_exceptions_are_still_needed() -> None:
+    names = {name for _, name, _ in definitions()}
+    shortened = {is_short_of_facade(name) for name in names}
+    assert {*METHOD_EXCEPTIONS, *DICT_EXCEPTIONS} - names == set()
+    assert PARAMETER_EXCEPTIONS.keys() | FACADES <= shortened
