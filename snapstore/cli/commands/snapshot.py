@@ -98,5 +98,5 @@ def _tell(session: Session, report: SnapshotReport, dossier_name: str) -> None:
     session.output.summary(
         f"{report.files_new:,} new, {report.files_changed:,} changed, {report.files_unchanged:,} unchanged."
     )
-    if report.problems:
-        session.output.summary(f"It was made with {count(len(report.problems), 'problem')}.")
+    if report.problems:  # a prefix, where there are very many; the count is always exact
+        session.output.summary(f"It was made with {count(snapshot.problem_count, 'problem')}.")
