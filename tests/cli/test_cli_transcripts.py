@@ -47,6 +47,26 @@ def test_list(shop: Shop) -> None:
     assert lines[2].endswith("first day")
 
 
+def test_list_tells_what_is_unconfirmed_and_what_is_gone(fresh: Shop) -> None:
+    def stored(folder: str) -> set[Path]:
+        return {path for path in (fresh.repo / folder).rglob("*") if path.is_file()}
+
+    fresh.run("snapshot", fresh.files, "--label", "first day").done()
+    first = stored("ok") | stored("snapshots")
+    fresh.run("snapshot", fresh.files, "--label", "second day").done()
+    for path in stored("ok") & first:
+        path.unlink()
+    assert "first day (unconfirmed)" in fresh.run("list").done().out
+    identifier = fresh.run("--json", "list").done().json()["snapshots"][1]["id"]
+    for path in stored("snapshots") & first:
+        path.unlink()
+    robbed = fresh.run("list")
+    assert robbed.code == 13
+    assert "second day" in robbed.out
+    assert identifier[:8] in robbed.err
+    assert fresh.run("--json", "list").json()["missing"] == [identifier]
+
+
 def test_ls_and_cat(shop: Shop) -> None:
     everything = shop.run("ls", "latest", "-R").done().out.splitlines()
     photo = next(path for path in everything if path.endswith("photos/ring.jpg"))

@@ -2,7 +2,8 @@
 
 Here: the table and its marks. Not here: the content of a snapshot (`ls`).
 
-Rules: snapshots that should be there and are gone are told on stderr: somebody, or a failing medium, took them away.
+Rules: snapshots that should be there and are gone are told on stderr, and the exit code is that of damage: somebody,
+or a failing medium, took them away. So it is with manifests that cannot be read. The table is printed all the same.
 An unconfirmed snapshot is one whose writer did not live to see it whole; it is marked, and can be restored.
 """
 
@@ -12,13 +13,14 @@ import click
 
 from ...types import HistoryReview, Snapshot
 from ..context import Session, global_options
+from ..exit_codes import ExitCode, exit_code_of_problems
 from ..output import count, human_size, local_time, printable, table
 
 
 @click.command("list")
 @global_options()
 @click.pass_obj
-def command(session: Session) -> None:
+def command(session: Session) -> int:
     """List the snapshots of the dossier, newest first."""
     dossier = session.dossier()
     review = dossier.review()
@@ -32,10 +34,15 @@ def command(session: Session) -> None:
                 "problems": review.problems,
             }
         )
-        return
+        return _exit_code(review)
     rows = [_row(snapshot) for snapshot in snapshots]
     session.output.lines(table(("ID", "DATE", "FILES", "SIZE", "ADDED", "LABEL"), rows, right=(2, 3, 4)))
     _warn(session, review)
+    return _exit_code(review)
+
+
+def _exit_code(review: HistoryReview) -> ExitCode:
+    return ExitCode.DAMAGE if review.missing else exit_code_of_problems(review.problems)
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:
