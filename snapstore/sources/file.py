@@ -186,6 +186,6 @@ else:
 
 
 def _advise_sequential(descriptor: int, offset: int, size: int) -> None:
-    """Ask for a larger read-ahead window, where the system can be asked."""
+    """Ask for twice the read-ahead, for the sake of spinning disks: on solid state no difference could be measured."""
     if sys.platform == "linux":
         os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_SEQUENTIAL)

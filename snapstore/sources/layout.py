@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from ..errors import InputError, SourceError, SourceMissingError
+from .directory import open_source
 from .scanned import name_bytes
 
 if sys.platform == "win32":
@@ -112,8 +113,6 @@ def is_empty_root(node: SourceNode) -> bool:
     try:
         if not stat.S_ISDIR(_stat(node.path).st_mode):
             return False
-        from .directory import open_source
-
         with open_source(node.path) as directory:
             empty = not directory.scan()
             problems = directory.problems
