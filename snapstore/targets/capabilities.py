@@ -47,6 +47,8 @@ class Capabilities:
     """False: composed and decomposed forms of one text are one name."""
     any_bytes: bool = True
     """False: names must be valid UTF-8."""
+    lone_surrogates: bool = True
+    """Whether halves of UTF-16 pairs, as three bytes each, are taken all the same: so on Windows itself."""
     forbidden: bytes = b""
     """Bytes below 128 that no name may hold, "/" and NUL apart."""
     trailing_dot_or_space: bool = True
@@ -64,8 +66,8 @@ class Capabilities:
         if not self.unicode_sensitive:
             text = unicodedata.normalize("NFD", text)
         if not self.case_sensitive:
-            # Twice through upper case: file systems fold by upper-casing, and some letters have several lower forms.
-            text = text.upper().lower()
+            # File systems fold each in their own way; taking too many names for one costs a name, too few a file.
+            text = text.upper().casefold()
         if not self.unicode_sensitive:
             text = unicodedata.normalize("NFD", text)
         return text.encode("utf-8", "surrogateescape")
@@ -77,7 +79,7 @@ class Capabilities:
             or (not self.trailing_dot_or_space and name[-1:] in (b".", b" "))
             or (not self.reserved_names and is_reserved(name))
             or self._size(name) > self.name_max
-            or (not self.any_bytes and not _is_utf8(name))
+            or (not self.any_bytes and not _is_text(name, lone_surrogates=self.lone_surrogates))
         )
 
     def portable_name(self, name: bytes, taken: set[bytes]) -> bytes:
@@ -141,9 +143,9 @@ class Capabilities:
         return stem.encode() + ending
 
 
-def _is_utf8(name: bytes) -> bool:
+def _is_text(name: bytes, *, lone_surrogates: bool) -> bool:
     try:
-        name.decode("utf-8")
+        name.decode("utf-8", "surrogatepass" if lone_surrogates else "strict")
     except UnicodeDecodeError:
         return False
     return True

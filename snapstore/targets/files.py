@@ -83,6 +83,8 @@ class TargetFile:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes. TargetError `target_full`, `target_failed` or `file_too_large`; the file is to be discarded."""
         rest = memoryview(data).cast("B")
+        if not rest:
+            return
         try:
             if self._position != self._written_to:
                 os.lseek(self._descriptor, self._position, os.SEEK_SET)

@@ -18,7 +18,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 from .flushing import flush_file_system
@@ -213,7 +213,11 @@ class DescriptorFolder:
 
     def entries(self) -> Sequence[tuple[bytes, os.stat_result]]:
         with self._opened() as descriptor, os.scandir(descriptor) as entries:
-            return [(os.fsencode(entry.name), entry.stat(follow_symlinks=False)) for entry in entries]
+            found = []
+            for entry in entries:
+                with suppress(FileNotFoundError):  # removed by somebody else meanwhile
+                    found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
+            return found
 
     def stat(self, name: bytes | None) -> os.stat_result:
         with self._opened() as descriptor:

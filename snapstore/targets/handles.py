@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from . import xattrs
+
 
 class AttributeHandle(Protocol):
     """Reads and sets the attributes of one thing; the values are the system's."""
@@ -83,22 +85,13 @@ class DescriptorHandle:
         raise unsupported("Windows attributes")
 
     def list_xattrs(self) -> Sequence[bytes]:
-        if sys.platform == "linux":
-            return [os.fsencode(name) for name in os.listxattr(self._descriptor)]
-        else:
-            raise unsupported("extended attributes")
+        return xattrs.list_xattrs(self._descriptor)
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
-        if sys.platform == "linux":
-            os.setxattr(self._descriptor, name, value)
-        else:
-            raise unsupported("extended attributes")
+        xattrs.set_xattr(self._descriptor, name, value)
 
     def remove_xattr(self, name: bytes) -> None:
-        if sys.platform == "linux":
-            os.removexattr(self._descriptor, name)
-        else:
-            raise unsupported("extended attributes")
+        xattrs.remove_xattr(self._descriptor, name)
 
     def close(self) -> None:
         if self._owned:
@@ -122,6 +115,12 @@ class NameHandle:
     def _path(self) -> str:
         return f"/proc/self/fd/{self._anchor}"
 
+    def _xattr_target(self) -> int | str:
+        if sys.platform == "darwin" and self._anchor < 0:
+            # Only when it is needed: opening a device can set something off.
+            self._anchor = os.open(self._name, os.O_RDONLY | os.O_SYMLINK | os.O_NONBLOCK, dir_fd=self._folder)
+        return self._path if sys.platform == "linux" else self._anchor
+
     def stat(self) -> os.stat_result:
         if self._anchor >= 0:
             return os.fstat(self._anchor)
@@ -134,7 +133,7 @@ class NameHandle:
             raise unsupported("owner")
 
     def chmod(self, mode: int) -> None:
-        if self._anchor >= 0:
+        if sys.platform == "linux":
             os.chmod(self._path, mode)
         else:
             os.chmod(self._name, mode, dir_fd=self._folder, follow_symlinks=False)
@@ -146,22 +145,13 @@ class NameHandle:
         raise unsupported("Windows attributes")
 
     def list_xattrs(self) -> Sequence[bytes]:
-        if sys.platform == "linux":
-            return [os.fsencode(name) for name in os.listxattr(self._path)]
-        else:
-            raise unsupported("extended attributes")
+        return xattrs.list_xattrs(self._xattr_target())
 
     def set_xattr(self, name: bytes, value: bytes) -> None:
-        if sys.platform == "linux":
-            os.setxattr(self._path, name, value)
-        else:
-            raise unsupported("extended attributes")
+        xattrs.set_xattr(self._xattr_target(), name, value)
 
     def remove_xattr(self, name: bytes) -> None:
-        if sys.platform == "linux":
-            os.removexattr(self._path, name)
-        else:
-            raise unsupported("extended attributes")
+        xattrs.remove_xattr(self._xattr_target(), name)
 
     def close(self) -> None:
         if self._anchor >= 0:

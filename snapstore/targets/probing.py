@@ -67,6 +67,7 @@ class _Probe:
         self._write(b"file", FileAttributes())
 
     def run(self, max_file_bytes: int | None, name_max: int) -> Capabilities:
+        any_bytes = self._keeps(b"bytes-\xff\xfe")
         by_units = self._keeps("\u00e9".encode() * 200)
         return Capabilities(
             symlinks=self._works(lambda: self._place.symlink(b"symlink", b"nowhere")),
@@ -81,7 +82,9 @@ class _Probe:
             max_file_bytes=max_file_bytes,
             case_sensitive=self._keeps(b"Case") and self._keeps(b"cASE"),
             unicode_sensitive=self._keeps("\u00e9".encode()) and self._keeps("e\u0301".encode()),
-            any_bytes=self._keeps(b"bytes-\xff\xfe"),
+            any_bytes=any_bytes,
+            # Not tried: exfat-fuse ends at such a name, and takes the target with it.
+            lone_surrogates=any_bytes or sys.platform == "win32",
             forbidden=self._forbidden(),
             trailing_dot_or_space=self._keeps(b"dot.") and self._keeps(b"space "),
             reserved_names=self._keeps(b"nul") and self._keeps(b"aux.txt"),

@@ -72,6 +72,18 @@ def test_names_that_the_target_takes_for_one() -> None:
     assert decomposed.startswith("e\u0301~".encode())
 
 
+def test_halves_of_utf16_pairs_stay_where_they_can() -> None:
+    half = b"a\xed\xa0\x80"
+    assert named([half], Capabilities(any_bytes=False)) == [half]
+    assert named([half], Capabilities(any_bytes=False, lone_surrogates=False)) != [half]
+
+
+def test_letters_that_fold_in_unusual_ways_are_kept_apart() -> None:
+    names = ["stra\u00dfe", "STRA\u1e9eE", "strasse", "\u212aelvin", "kelvin", "\u0131", "I", "\u017f", "s"]
+    found = named([name.encode() for name in names], FAT)
+    assert len({name.decode().casefold() for name in found}) == len(names)
+
+
 def test_long_names_keep_their_extension() -> None:
     (found,) = named([("\u65e5" * 200).encode() + b".jpeg"], Capabilities())
     assert len(found) <= 255
@@ -137,7 +149,9 @@ def restore_sample(target: TargetDirectory, capabilities: Capabilities) -> tuple
     taken: set[bytes] = set()
     content = {}
     codes = set()
-    for name in sorted([b"plain", b"PLAIN", b"a:b?.txt", b"dot.", b"\xff\xfe", b"line\nfeed", b"nul", b"x" * 250]):
+    for name in sorted(
+        [b"plain", b"PLAIN", b"a:b?.txt", b"dot.", b"\xff\xfe", b"line\nfeed", b"half\xed\xa0\x80", b"nul", b"x" * 250]
+    ):
         found = capabilities.portable_name(name, taken)
         codes |= {"renamed"} if found != name else set()
         with target.new_file(found) as file:

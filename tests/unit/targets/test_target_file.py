@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapstore.errors import TargetError
@@ -63,6 +63,7 @@ def test_holes_come_back(target: TargetDirectory, place: Path) -> None:
         assert written.read() == bytes(2 * size)
 
 
+@example([1, b""])
 @given(st.lists(st.one_of(st.binary(max_size=9000), st.integers(0, 9000)), max_size=8))
 def test_any_mixture_of_bytes_and_holes(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes | int]) -> None:
     place = tmp_path_factory.mktemp("mixture")
@@ -93,3 +94,21 @@ def test_syncing_writes_what_was_restored(target: TargetDirectory, place: Path) 
     sync_tree(target)
     folder.sync()
     assert (place / "folder" / "file").read_bytes() == b"content"
+
+
+def test_files_are_flushed_one_by_one_where_nothing_else_will(target: TargetDirectory) -> None:
+    with target.new_file(b"file") as file:
+        file.write(b"content")
+        file.commit(PLAIN, sync=False, replace=False)
+    target.state.unflushed += [(target.folder, b"file"), (target.folder, b"removed again")]
+    sync_tree(target)
+    assert target.state.unflushed == []
+
+
+def test_holes_are_written_where_they_would_show_old_bytes(target: TargetDirectory, place: Path) -> None:
+    target.state.fill_holes = True
+    with target.new_file(b"file") as file:
+        file.skip(3 << 20)
+        file.commit(PLAIN, sync=False, replace=False)
+    assert (place / "file").stat().st_blocks * 512 >= 3 << 20
+    assert (place / "file").read_bytes() == bytes(3 << 20)
