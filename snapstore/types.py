@@ -10,10 +10,11 @@ on the store. Paths inside a snapshot are `str`, elements joined by "/", undecod
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import NewType
 
 RepositoryId = NewType("RepositoryId", bytes)
@@ -50,7 +51,7 @@ class SnapshotKind(Enum):
     BEFORE_RESTORE = 3
 
 
-class Overwrite(str, Enum):
+class Overwrite(StrEnum):
     """What a restore does with a file that is in its way."""
 
     NEVER = "never"
@@ -212,3 +213,45 @@ class HistoryReview:
     snapshots: tuple[Snapshot, ...]
     missing: tuple[SnapshotId, ...]
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOptions:
+    """How a snapshot is taken, beyond what and why. The defaults suit an application that saves its own folder."""
+
+    exclude_files: tuple[str | os.PathLike[str], ...] = ()
+    """Files of patterns in gitignore syntax."""
+    exclude_caches: bool = False
+    """Leave out the content of folders tagged by a CACHEDIR.TAG file."""
+    one_file_system: bool = False
+    """Save folders that are on another file system than their source empty."""
+    exclude_larger_than: int | None = None
+    """Leave out files of more bytes than this."""
+    allow_missing: bool = False
+    """Go on without sources that do not exist; each becomes a problem in the report."""
+    allow_empty: bool = False
+    """Accept a source that is empty now and was not in the last snapshot."""
+    verify_writes: bool = True
+    """Open every blob again before it is stored."""
+    force_read: bool = False
+    """Read every file, also those that look unchanged."""
+    compression_level: int = 3
+    """zstd's level, 1 to 19."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """How a restore treats what is in its way."""
+
+    overwrite: Overwrite | None = None
+    """None: the target must be new or empty (or hold an interrupted restore of the same snapshot)."""
+    delete: bool = False
+    """Remove what is in the target and not in the snapshot; needs `overwrite`."""
+    dry_run: bool = False
+    """Change nothing and report what would be done."""
+    exclude: tuple[str, ...] = ()
+    """Patterns in gitignore syntax of what is not restored."""
+    sync: bool = True
+    """Flush the target to its disk before success is reported."""
+    numeric_owner: bool = False
+    """Use the stored user and group numbers even where the names exist here."""

@@ -15,6 +15,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
@@ -87,7 +88,7 @@ class MediumCache:
             stored = read_private(path)
             if stored is None:
                 return None
-            record = decode(stored, what=str(path))
+            record: Any = decode(stored, what=str(path))
             return LastSnapshot(
                 id=SnapshotId(record[0]),
                 number=record[1],
@@ -117,7 +118,10 @@ class MediumCache:
         folders.close()
         with contextlib.suppress(OSError):
             (self.folder / "last").unlink()
-        os.replace(folders.path, self.folder / "folders.sqlite")
+        try:
+            os.replace(folders.path, self.folder / "folders.sqlite")
+        except OSError:
+            return  # another run of this station cleaned up or holds the file: the next snapshot reads more, no harm
         packs = [[name, size] for name, size in sorted(last.packs.items())]
         sources = [[path, count] for path, count in sorted(last.source_entries.items())]
         record = {0: last.id, 1: last.number, 2: last.root, 3: packs, 4: sources}

@@ -61,6 +61,11 @@ class StateFolder:
         """Tell whether a living process of this station is making that snapshot."""
         return is_running(self._running(snapshot_id))
 
+    def any_running(self) -> bool:
+        """Tell whether any living process of this station is making a snapshot."""
+        folder = self.path / "running"
+        return any(is_running(path) for path in folder.glob("*.lock")) if folder.exists() else False
+
     def spool(self) -> Path:
         """Return the folder for packs being built. It holds sealed bytes only."""
         path = self.path / "spool"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..crypto.derivation import digest
 from ..crypto.signing import SigningKey
@@ -57,7 +58,7 @@ def load_station(path: Path, name: str | None) -> Station:
 
 
 def _decode(stored: bytes, path: Path) -> Station:
-    record = decode(stored, what=str(path))
+    record: Any = decode(stored, what=str(path))
     try:
         name, seed = record[0], record[1]
         if isinstance(name, str) and isinstance(seed, bytes):

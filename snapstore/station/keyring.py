@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..crypto.keys import DossierKeys, EpochKeys
 from ..errors import DamagedObjectError
@@ -43,7 +44,7 @@ class DossierPin:
 
     def dossier_keys(self) -> tuple[DossierKeys, ...]:
         """Return the keys with their subkeys, newest epoch first."""
-        return tuple(DossierKeys(keys) for keys in self.keys)
+        return tuple(DossierKeys.of(keys) for keys in self.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -99,7 +100,7 @@ def _encode(keys: RepositoryKeys) -> bytes:
 
 
 def _decode(stored: bytes, path: Path) -> RepositoryKeys:
-    record = decode(stored, what=str(path))
+    record: Any = decode(stored, what=str(path))
     try:
         epochs = tuple(
             RepositoryEpoch(epoch=epoch, maintenance=maintenance, content=content, chunker=chunker)

@@ -1,0 +1,253 @@
+"""snapstore: encrypted, deduplicated snapshots of what cannot be lost, for applications to embed.
+
+    import snapstore
+
+    with snapstore.init("E:/backup") as repository:
+        dossier = repository.create_dossier("Martin", secret="correct horse")
+        dossier.snapshot("C:/Shop/Martin")
+        dossier.restore("latest", to="C:/Shop/Martin (restored)", secret="correct horse")
+
+Here: the public names and nothing else. Importing loads none of them; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .errors import (
+        AccessError as AccessError,
+        AmbiguousError as AmbiguousError,
+        BrokenWriterError as BrokenWriterError,
+        DamageError as DamageError,
+        DamagedObjectError as DamagedObjectError,
+        DossierExistsError as DossierExistsError,
+        DossierNotFoundError as DossierNotFoundError,
+        EntryNotFoundError as EntryNotFoundError,
+        InUseError as InUseError,
+        InputError as InputError,
+        MissingObjectError as MissingObjectError,
+        NotEnrolledError as NotEnrolledError,
+        NotFoundError as NotFoundError,
+        ObjectNotFoundError as ObjectNotFoundError,
+        OperationCancelledError as OperationCancelledError,
+        RepositoryExistsError as RepositoryExistsError,
+        RepositoryNotFoundError as RepositoryNotFoundError,
+        SecretRequiredError as SecretRequiredError,
+        SecretTooShortError as SecretTooShortError,
+        SnapshotNotFoundError as SnapshotNotFoundError,
+        SnapstoreError as SnapstoreError,
+        SourceEmptyError as SourceEmptyError,
+        SourceError as SourceError,
+        SourceMissingError as SourceMissingError,
+        StationRevokedError as StationRevokedError,
+        StoreError as StoreError,
+        StoreFullError as StoreFullError,
+        StorePermissionError as StorePermissionError,
+        StoreUnavailableError as StoreUnavailableError,
+        TamperedError as TamperedError,
+        TargetError as TargetError,
+        TargetNotEmptyError as TargetNotEmptyError,
+        UnsupportedFormatError as UnsupportedFormatError,
+        WrongSecretError as WrongSecretError,
+    )
+    from .progress import (
+        Cancel as Cancel,
+        NullCancel as NullCancel,
+        NullProgress as NullProgress,
+        Progress as Progress,
+        ProgressStatus as ProgressStatus,
+    )
+    from .repository import (
+        Dossier as Dossier,
+        Repository as Repository,
+        init as init,
+        open as open,
+    )
+    from .types import (
+        BlobId as BlobId,
+        DossierId as DossierId,
+        DossierInfo as DossierInfo,
+        Entry as Entry,
+        EntryType as EntryType,
+        HistoryReview as HistoryReview,
+        MediumId as MediumId,
+        ObjectName as ObjectName,
+        Overwrite as Overwrite,
+        PlainHash as PlainHash,
+        Problem as Problem,
+        RecordId as RecordId,
+        RepositoryId as RepositoryId,
+        RestoreOptions as RestoreOptions,
+        RestoreReport as RestoreReport,
+        Snapshot as Snapshot,
+        SnapshotId as SnapshotId,
+        SnapshotKind as SnapshotKind,
+        SnapshotOptions as SnapshotOptions,
+        SnapshotReport as SnapshotReport,
+        StationId as StationId,
+        StationInfo as StationInfo,
+    )
+
+_HOMES = {
+    "errors": (
+        "AccessError",
+        "AmbiguousError",
+        "BrokenWriterError",
+        "DamageError",
+        "DamagedObjectError",
+        "DossierExistsError",
+        "DossierNotFoundError",
+        "EntryNotFoundError",
+        "InUseError",
+        "InputError",
+        "MissingObjectError",
+        "NotEnrolledError",
+        "NotFoundError",
+        "ObjectNotFoundError",
+        "OperationCancelledError",
+        "RepositoryExistsError",
+        "RepositoryNotFoundError",
+        "SecretRequiredError",
+        "SecretTooShortError",
+        "SnapshotNotFoundError",
+        "SnapstoreError",
+        "SourceEmptyError",
+        "SourceError",
+        "SourceMissingError",
+        "StationRevokedError",
+        "StoreError",
+        "StoreFullError",
+        "StorePermissionError",
+        "StoreUnavailableError",
+        "TamperedError",
+        "TargetError",
+        "TargetNotEmptyError",
+        "UnsupportedFormatError",
+        "WrongSecretError",
+    ),
+    "progress": (
+        "Cancel",
+        "NullCancel",
+        "NullProgress",
+        "Progress",
+        "ProgressStatus",
+    ),
+    "repository": (
+        "Dossier",
+        "Repository",
+        "init",
+        "open",
+    ),
+    "types": (
+        "BlobId",
+        "DossierId",
+        "DossierInfo",
+        "Entry",
+        "EntryType",
+        "HistoryReview",
+        "MediumId",
+        "ObjectName",
+        "Overwrite",
+        "PlainHash",
+        "Problem",
+        "RecordId",
+        "RepositoryId",
+        "RestoreOptions",
+        "RestoreReport",
+        "Snapshot",
+        "SnapshotId",
+        "SnapshotKind",
+        "SnapshotOptions",
+        "SnapshotReport",
+        "StationId",
+        "StationInfo",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AccessError",
+    "AmbiguousError",
+    "BlobId",
+    "BrokenWriterError",
+    "Cancel",
+    "DamageError",
+    "DamagedObjectError",
+    "Dossier",
+    "DossierExistsError",
+    "DossierId",
+    "DossierInfo",
+    "DossierNotFoundError",
+    "Entry",
+    "EntryNotFoundError",
+    "EntryType",
+    "HistoryReview",
+    "InUseError",
+    "InputError",
+    "MediumId",
+    "MissingObjectError",
+    "NotEnrolledError",
+    "NotFoundError",
+    "NullCancel",
+    "NullProgress",
+    "ObjectName",
+    "ObjectNotFoundError",
+    "OperationCancelledError",
+    "Overwrite",
+    "PlainHash",
+    "Problem",
+    "Progress",
+    "ProgressStatus",
+    "RecordId",
+    "Repository",
+    "RepositoryExistsError",
+    "RepositoryId",
+    "RepositoryNotFoundError",
+    "RestoreOptions",
+    "RestoreReport",
+    "SecretRequiredError",
+    "SecretTooShortError",
+    "Snapshot",
+    "SnapshotId",
+    "SnapshotKind",
+    "SnapshotNotFoundError",
+    "SnapshotOptions",
+    "SnapshotReport",
+    "SnapstoreError",
+    "SourceEmptyError",
+    "SourceError",
+    "SourceMissingError",
+    "StationId",
+    "StationInfo",
+    "StationRevokedError",
+    "StoreError",
+    "StoreFullError",
+    "StorePermissionError",
+    "StoreUnavailableError",
+    "TamperedError",
+    "TargetError",
+    "TargetNotEmptyError",
+    "UnsupportedFormatError",
+    "WrongSecretError",
+    "__version__",
+    "init",
+    "open",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'snapstore' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,143 @@
+"""Reading packs, indexes and condemn objects from a store into a `BlobIndex`.
+
+Here: which packs there are, which are condemned, what is in them. Not here: the index itself, or who decides to delete.
+
+Rules: an index entry whose pack is not listed is ignored. Packs that no index names are read by their headers, so an
+interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their headers too.
+A condemn object that cannot be read is an error: what it condemns is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..crypto.derivation import digest
+from ..crypto.keys import MaintenanceKeys
+from ..errors import DamagedObjectError, DamageError, NotEnrolledError, ObjectNotFoundError, UnsupportedFormatError
+from ..format.envelope import Envelope
+from ..format.index import IndexedPack, decode_index
+from ..format.names import name_matches, pack_path
+from ..format.notes import decode_condemn
+from ..format.pack import decode_header, encode_entries
+from ..stores.protocol import Store
+from ..types import Problem, RepositoryId
+from .index import BlobIndex
+
+_TRAILER_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """The sealed side of a repository: its store, its id, and the maintenance keys by epoch."""
+
+    store: Store
+    repository_id: RepositoryId
+    maintenance: Mapping[int, MaintenanceKeys]
+
+    def key_of(self, data: bytes, name: str) -> MaintenanceKeys:
+        """Return the maintenance keys that the object `data` was sealed under."""
+        epoch = Envelope.decode(data[:8]).epoch
+        try:
+            return self.maintenance[epoch]
+        except KeyError:
+            raise NotEnrolledError(
+                f"{name} was sealed under newer keys (epoch {epoch}) than this station holds. "
+                "Type the secret once to enrol again.",
+                code="newer_keys",
+            ) from None
+
+    def get_whole(self, name: str) -> bytes:
+        """Return an object whose name fits its bytes; DamagedObjectError otherwise."""
+        data = self.store.get(name)
+        if not name_matches(name.rpartition("/")[2], digest(data)):
+            raise DamagedObjectError(
+                f"{name} does not have the bytes it was stored with. Restore from another medium, and repair this one.",
+                object_name=name,
+            )
+        return data
+
+
+@dataclass(slots=True)
+class LoadedIndex:
+    """An index as of one look at the store."""
+
+    index: BlobIndex = field(default_factory=BlobIndex)
+    objects: set[str] = field(default_factory=set)
+    listed: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def list_packs(catalogue: Catalogue) -> dict[str, int]:
+    """Return name and size of every pack in the store."""
+    return {item.name.rpartition("/")[2]: item.size for item in catalogue.store.list("packs")}
+
+
+def read_condemned(catalogue: Catalogue) -> set[str]:
+    """Return the names of all condemned packs.
+
+    Raises DamagedObjectError for a condemn object that cannot be read.
+    """
+    condemned: set[str] = set()
+    for item in catalogue.store.list("condemn"):
+        try:
+            data = catalogue.get_whole(item.name)
+        except ObjectNotFoundError:
+            continue  # its prune ended between the list and the get
+        note = decode_condemn(catalogue.key_of(data, item.name), catalogue.repository_id, data)
+        condemned.update(note.packs)
+    return condemned
+
+
+def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> LoadedIndex:
+    """Read what is new in the store into `loaded`, or everything into a new one."""
+    loaded = loaded if loaded is not None else LoadedIndex()
+    names = [item.name for item in catalogue.store.list("index")]
+    loaded.listed = list_packs(catalogue)
+    fresh: list[IndexedPack] = []
+    for name in names:
+        if name not in loaded.objects:
+            fresh.extend(_read_index(catalogue, name, loaded.problems))
+            loaded.objects.add(name)
+    present = [pack for pack in fresh if pack.name in loaded.listed]
+    known = {pack.name for pack in present}
+    for name, size in loaded.listed.items():
+        if name not in loaded.index and name not in known:
+            pack = _read_pack_header(catalogue, name, size, loaded.problems)
+            if pack is not None:
+                present.append(pack)
+    loaded.index.load(present)
+    for name, size, _ in loaded.index.packs():
+        loaded.index.set_usable(name, loaded.listed.get(name) == size)
+    return loaded
+
+
+def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> list[IndexedPack]:
+    try:
+        data = catalogue.get_whole(name)
+        return decode_index(catalogue.key_of(data, name), catalogue.repository_id, data)
+    except ObjectNotFoundError:
+        return []  # a prune replaced it between the list and the get
+    except (DamageError, UnsupportedFormatError) as error:
+        problems.append(Problem(code=error.code, path=name, message=str(error)))
+        return []
+
+
+def _read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[Problem]) -> IndexedPack | None:
+    path = pack_path(name)
+    try:
+        if size <= _TRAILER_BYTES:
+            raise DamagedObjectError(f"{path} is too short to be a pack ({size} bytes).", object_name=path)
+        trailer = catalogue.store.get(path, offset=size - _TRAILER_BYTES, size=_TRAILER_BYTES)
+        header_size = int.from_bytes(trailer, "little")
+        if not 8 <= header_size <= size - _TRAILER_BYTES:
+            raise DamagedObjectError(f"{path} has no readable header; it is truncated or altered.", object_name=path)
+        start = size - _TRAILER_BYTES - header_size
+        header = catalogue.store.get(path, offset=start, size=header_size)
+        entries = decode_header(catalogue.key_of(header, path), catalogue.repository_id, header, blob_area=start)
+        return IndexedPack(name=name, pack_size=size, entries_bytes=encode_entries(entries))
+    except ObjectNotFoundError:
+        return None
+    except (DamageError, UnsupportedFormatError) as error:
+        problems.append(Problem(code=error.code, path=path, message=str(error)))
+        return None

@@ -1,0 +1,54 @@
+"""Ranged reads of packs, widened to aligned windows and kept for a while.
+
+Here: one small cache in front of a store. Not here: what the bytes mean.
+
+Rules: a server sees only aligned 1 MiB ranges, never a blob's own offset and size (chunk sizes tell about content). Memory
+is bounded by the count of windows kept. Safe for several threads; two may fetch the same window at once, which only costs time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from ..limits import READ_WINDOW_BYTES
+from ..stores.protocol import Store
+
+
+class PackWindows:
+    """Reads pieces of packs through an LRU of windows."""
+
+    def __init__(self, store: Store, *, windows_kept: int = 48) -> None:
+        self._store = store
+        self._kept = windows_kept
+        self._windows: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str, pack_size: int, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset` of the pack at `path`. StoreError if the store fails."""
+        first, last = offset // READ_WINDOW_BYTES, (offset + size - 1) // READ_WINDOW_BYTES
+        parts = [self._window(path, pack_size, number) for number in range(first, last + 1)]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        start = offset - first * READ_WINDOW_BYTES
+        return data[start : start + size]
+
+    def forget(self, path: str) -> None:
+        """Drop what is kept of a pack, so that the next read asks the store again."""
+        with self._lock:
+            for key in [key for key in self._windows if key[0] == path]:
+                del self._windows[key]
+
+    def _window(self, path: str, pack_size: int, number: int) -> bytes:
+        key = (path, number)
+        with self._lock:
+            data = self._windows.get(key)
+            if data is not None:
+                self._windows.move_to_end(key)
+                return data
+        start = number * READ_WINDOW_BYTES
+        data = self._store.get(path, offset=start, size=min(READ_WINDOW_BYTES, pack_size - start))
+        with self._lock:
+            self._windows[key] = data
+            while len(self._windows) > self._kept:
+                self._windows.popitem(last=False)
+        return data

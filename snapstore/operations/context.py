@@ -1,0 +1,100 @@
+"""What the verbs share: a store that holds a repository, its parameters, and this station's keys.
+
+Here: `RepositoryContext` and the look at the index it keeps. Not here: any verb.
+
+Rules: the context owns no secret. It is shared by threads; what it caches is replaced whole, under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from ..blobs.catalogue import Catalogue, LoadedIndex, load_index
+from ..crypto.keys import DossierKeys, MaintenanceKeys
+from ..errors import NotEnrolledError
+from ..format.config import Config
+from ..format.names import b32
+from ..station import DossierPin, RepositoryKeys, StateFolder
+from ..stores.protocol import Store
+from ..types import DossierId, Problem
+
+
+@dataclass(slots=True)
+class RepositoryContext:
+    """One opened repository. `problems` are what opening found and did not stop at."""
+
+    store: Store
+    config: Config
+    state: StateFolder
+    problems: list[Problem] = field(default_factory=list)
+    _index: LoadedIndex | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def station_mark(self) -> str:
+        """How this station marks its unfinished uploads in the store."""
+        return station_mark(self.state)
+
+    def keys(self) -> RepositoryKeys:
+        """Return what this station holds now; another process may have added to it."""
+        return self.state.keys(self.config.repository_id)
+
+    def maintenance(self) -> dict[int, MaintenanceKeys]:
+        """Return the maintenance keys by epoch. NotEnrolledError if this station has none."""
+        epochs = self.keys().epochs
+        if not epochs:
+            raise not_enrolled("this repository")
+        return {item.epoch: MaintenanceKeys(item.epoch, item.maintenance) for item in epochs}
+
+    def catalogue_keys(self, epoch: int) -> MaintenanceKeys:
+        """Return the maintenance keys of one epoch. NotEnrolledError if they are newer than what this station holds."""
+        try:
+            return self.maintenance()[epoch]
+        except KeyError:
+            raise NotEnrolledError(
+                f"The keys were changed (epoch {epoch}) and this station has not seen the new ones. "
+                "Type the secret once to enrol again.",
+                code="newer_keys",
+            ) from None
+
+    def newest_maintenance(self) -> MaintenanceKeys:
+        """Return the maintenance keys of the newest epoch."""
+        keys = self.maintenance()
+        return keys[max(keys)]
+
+    def catalogue(self) -> Catalogue:
+        """Return the sealed side, for reading packs and indexes."""
+        return Catalogue(store=self.store, repository_id=self.config.repository_id, maintenance=self.maintenance())
+
+    def index(self, *, refresh: bool) -> LoadedIndex:
+        """Return the index; `refresh` looks at the store for what is new or gone."""
+        with self._lock:
+            if self._index is None or refresh:
+                self._index = load_index(self.catalogue(), self._index)
+            return self._index
+
+
+@dataclass(frozen=True, slots=True)
+class DossierContext:
+    """One dossier that this station is enrolled in."""
+
+    repository: RepositoryContext
+    id: DossierId
+    pin: DossierPin
+
+    def keys(self) -> tuple[DossierKeys, ...]:
+        """Return the dossier's keys, newest epoch first."""
+        return self.pin.dossier_keys()
+
+
+def station_mark(state: StateFolder) -> str:
+    """Return how a station marks its unfinished uploads: its id, as names are written."""
+    return b32(state.station.id)
+
+
+def not_enrolled(what: str) -> NotEnrolledError:
+    """Return the error for a station that has no keys for `what`."""
+    return NotEnrolledError(
+        f"This station holds no keys for {what}. Unlock it once with the secret of a dossier (Repository.unlock)."
+    )

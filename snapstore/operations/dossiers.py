@@ -1,0 +1,321 @@
+"""Making, finding, unlocking, renaming and removing dossiers.
+
+Here: what concerns a dossier as a whole. Not here: its snapshots, or the list of its stations (`operations.stations`).
+
+Rules: making a dossier needs the repository's keys, which only a station has that made the repository or is enrolled in one
+of its dossiers. Typing the secret enrols the station: it is added to the keyset and keeps the keys to write. A wrong secret
+is told from damage, after one run of Argon2id however many dossiers there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ..crypto.derivation import digest
+from ..crypto.entropy import random_bytes
+from ..crypto.kdf import derive_master
+from ..crypto.keys import EpochKeys
+from ..crypto.secrets import normalise_recovery_code, normalise_secret
+from ..crypto.slots import open_master
+from ..errors import (
+    AmbiguousError,
+    DamagedObjectError,
+    DamageError,
+    DossierExistsError,
+    DossierNotFoundError,
+    InputError,
+    SecretRequiredError,
+    WrongSecretError,
+)
+from ..format.keyset import Keyset, PrivateHalves, SlotKind, StationRecord, build_keyset, make_slot
+from ..format.names import dossier_folder, dossier_path, new_name
+from ..format.record import RecordType
+from ..station import DossierPin
+from ..types import DossierId, DossierInfo, Problem
+from .context import DossierContext, RepositoryContext, not_enrolled
+from .keysets import (
+    OpenedKeyset,
+    StoredKeyset,
+    masters,
+    next_generation,
+    open_keyset,
+    publish,
+    read_keyset,
+    read_keysets,
+    stations_of,
+)
+from .records import put_record
+
+_NAME_MAX_CODE_POINTS = 200
+
+
+def create_dossier(context: RepositoryContext, name: str, secret: str | None) -> DossierContext:
+    """Make a dossier and enrol this station in it.
+
+    Raises InputError, SecretRequiredError, SecretTooShortError, DossierExistsError, NotEnrolledError.
+    """
+    check_name(name)
+    secret_bytes = _secret_for_new(context, secret)
+    keys = context.keys()
+    if not keys.epochs:
+        raise not_enrolled("this repository")
+    if any(pin.name == name for pin in keys.dossiers.values()):
+        raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
+    newest = keys.epochs[0]
+    dossier_keys = EpochKeys(
+        epoch=newest.epoch,
+        maintenance=newest.maintenance,
+        content=newest.content,
+        chunker=newest.chunker,
+        dossier=random_bytes(32),
+    )
+    private = PrivateHalves.generate()
+    dossier_id = DossierId(random_bytes(16))
+    parameters = context.config.kdf[-1]
+    repository_id = context.config.repository_id
+    if secret_bytes is None:
+        slot = make_slot(
+            SlotKind.OPEN, parameters.generation, open_master(repository_id), private, repository_id, dossier_id
+        )
+    else:
+        master = derive_master(secret_bytes, parameters)
+        slot = make_slot(SlotKind.SECRET, parameters.generation, master, private, repository_id, dossier_id)
+    now = time.time_ns()
+    data = build_keyset(
+        repository_id=repository_id,
+        dossier_id=dossier_id,
+        generation=1,
+        keys=[dossier_keys],
+        private=private,
+        slots=(slot,),
+        stations=(this_station(context, now),),
+        name=name,
+        created_ns=now,
+    )
+    context.store.put(dossier_path("dossiers", dossier_id, new_name(digest(data))), data)
+    pin = DossierPin(
+        name=name,
+        keys=(dossier_keys,),
+        hpke_public=private.hybrid.public_bytes,
+        signing_public=private.signing.public_bytes,
+        generation=1,
+    )
+    context.state.update_keys(repository_id, lambda held: held.with_dossier(dossier_id, pin))
+    return DossierContext(context, dossier_id, pin)
+
+
+def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
+    """Return the enrolled dossier of that name; in an unprotected repository, enrol first.
+
+    Raises DossierNotFoundError; NotEnrolledError if this station is enrolled in no dossier at all.
+    """
+    if not context.config.protected:
+        unlock_all_open(context)
+    dossiers = context.keys().dossiers
+    for dossier_id, pin in dossiers.items():
+        if pin.name == name:
+            return DossierContext(context, dossier_id, pin)
+    if not dossiers and any(True for _ in context.store.list("dossiers")):
+        raise not_enrolled(f"the dossier {name!r}")
+    known = ", ".join(sorted(repr(pin.name) for pin in dossiers.values())) or "none"
+    raise DossierNotFoundError(
+        f"No dossier named {name!r} is known to this station (known: {known}). If it is in the repository, unlock it."
+    )
+
+
+def list_dossiers(context: RepositoryContext, problems: list[Problem] | None = None) -> tuple[DossierInfo, ...]:
+    """Return every dossier in the store, named where this station is enrolled."""
+    if not context.config.protected:
+        unlock_all_open(context)
+    pins = context.keys().dossiers
+    infos = []
+    for dossier_id, stored in read_keysets(context, problems).items():
+        pin = pins.get(dossier_id)
+        infos.append(
+            DossierInfo(
+                id=dossier_id,
+                name=None if pin is None else pin.name,
+                enrolled=pin is not None,
+                protected=all(slot.kind is not SlotKind.OPEN for slot in stored.keyset.slots),
+                generation=stored.keyset.generation,
+            )
+        )
+    return tuple(sorted(infos, key=lambda info: (info.name is None, info.name or "", info.id)))
+
+
+def unlock(context: RepositoryContext, secret: str | None, name: str | None) -> tuple[DossierContext, PrivateHalves]:
+    """Find the dossier that the secret opens and enrol this station in it.
+
+    Raises WrongSecretError, AmbiguousError if it opens several and `name` is None, DamagedObjectError if no keyset is whole.
+    """
+    opened = _open_with(context, secret, read_keysets(context))
+    if name is not None:
+        opened = [item for item in opened if item.name == name]
+        if not opened:
+            raise WrongSecretError(f"The secret does not open a dossier named {name!r}. Check both and try again.")
+    if len(opened) > 1:
+        names = ", ".join(sorted(repr(item.name) for item in opened))
+        raise AmbiguousError(f"The secret opens several dossiers: {names}. Name one of them.")
+    dossier = enrol(context, opened[0])
+    return dossier, opened[0].private
+
+
+def open_private(dossier: DossierContext, secret: str | None) -> OpenedKeyset:
+    """Open this dossier's keyset with the secret, or with nothing where the repository is unprotected.
+
+    Raises SecretRequiredError, WrongSecretError, DamagedObjectError.
+    """
+    context = dossier.repository
+    if secret is None and context.config.protected:
+        raise SecretRequiredError(f"This needs the secret of the dossier {dossier.pin.name!r}. Type it and try again.")
+    keysets = read_keysets(context)
+    wanted = {key: stored for key, stored in keysets.items() if key == dossier.id}
+    return _open_with(context, secret, wanted)[0]
+
+
+def open_private_or(dossier: DossierContext, secret: str | None, private: PrivateHalves | None) -> OpenedKeyset:
+    """As `open_private`, without a secret if the private halves are held already."""
+    if private is None:
+        return open_private(dossier, secret)
+    stored = read_keyset(dossier.repository, dossier.id)
+    keys = stored.keyset.open_keys(private)
+    return OpenedKeyset(stored, private, keys, stored.keyset.name(keys[0]))
+
+
+def unlock_all_open(context: RepositoryContext) -> None:
+    """Enrol this station in every dossier of an unprotected repository."""
+    known = context.keys().dossiers
+    new = {key: stored for key, stored in read_keysets(context).items() if key not in known}
+    if new:
+        for opened in _open_with(context, None, new):
+            enrol(context, opened)
+
+
+def enrol(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
+    """Put this station on the dossier's list, if it is not there, and keep the keys to write."""
+
+    def add_this(valid: OpenedKeyset) -> bytes | None:
+        stations = stations_of(valid)
+        if any(station.public_key == context.state.station.public_key for station in stations):
+            return None
+        now = time.time_ns()
+        stations = (*stations, this_station(context, now))
+        return next_generation(valid, name=None, stations=stations, created_ns=now)
+
+    return keep(context, publish(context, opened, add_this))
+
+
+def keep(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
+    """Keep what this station needs to write to an opened dossier."""
+    keyset = opened.stored.keyset
+    pin = DossierPin(
+        name=opened.name,
+        keys=opened.keys,
+        hpke_public=keyset.hpke_public,
+        signing_public=keyset.signing_public,
+        generation=keyset.generation,
+    )
+    context.state.update_keys(keyset.repository_id, lambda held: held.with_dossier(keyset.dossier_id, pin))
+    return DossierContext(context, keyset.dossier_id, pin)
+
+
+def rename_dossier(dossier: DossierContext, name: str, opened: OpenedKeyset) -> DossierContext:
+    """Give the dossier another name. Raises InputError, DossierExistsError."""
+    check_name(name)
+    context = dossier.repository
+    if any(pin.name == name and key != dossier.id for key, pin in context.keys().dossiers.items()):
+        raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
+
+    def rename(valid: OpenedKeyset) -> bytes | None:
+        if valid.name == name:
+            return None
+        return next_generation(valid, name=name, stations=stations_of(valid), created_ns=time.time_ns())
+
+    return keep(context, publish(context, opened, rename))
+
+
+def remove_dossier(dossier: DossierContext) -> None:
+    """Remove the dossier from this store: record, ok, manifests, keysets, in the order that no repair can undo by half.
+
+    Its packs stay until a prune; without the keyset nobody can open them.
+    """
+    context = dossier.repository
+    put_record(dossier, RecordType.DOSSIER_REMOVED, mandatory=True, payload={})
+    folder = dossier_folder(dossier.id)
+    for prefix in (f"ok/{folder}", f"snapshots/{folder}", f"dossiers/{folder}"):
+        for item in list(context.store.list(prefix)):
+            context.store.delete(item.name)
+    context.state.update_keys(context.config.repository_id, lambda held: held.without_dossier(dossier.id))
+
+
+def check_name(name: str) -> None:
+    """Refuse names that would be lost or would confuse people. Raises InputError."""
+    if not name.strip() or len(name) > _NAME_MAX_CODE_POINTS or any(ord(letter) < 32 for letter in name):
+        raise InputError(
+            f"A dossier's name has 1 to {_NAME_MAX_CODE_POINTS} characters and no control characters.",
+            code="invalid_dossier_name",
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError("A dossier's name must be valid Unicode.", code="invalid_dossier_name") from None
+
+
+def this_station(context: RepositoryContext, now: int) -> StationRecord:
+    """Return the line of this station in a keyset."""
+    station = context.state.station
+    return StationRecord(
+        public_key=station.public_key, enrolled_ns=now, name=station.name, last_number=None, revoked_ns=None
+    )
+
+
+def _secret_for_new(context: RepositoryContext, secret: str | None) -> bytes | None:
+    if not context.config.protected:
+        if secret is not None:
+            raise InputError(
+                "This repository is unprotected: its dossiers have no secret. Make a protected repository to have one.",
+                code="secret_in_unprotected",
+            )
+        return None
+    if secret is None:
+        raise SecretRequiredError("A dossier in this repository needs a secret of at least 8 characters.")
+    return normalise_secret(secret)
+
+
+def _open_with(
+    context: RepositoryContext, secret: str | None, keysets: dict[DossierId, StoredKeyset]
+) -> Sequence[OpenedKeyset]:
+    """Return every keyset that the secret opens, typed as a secret or as a recovery code; never an empty list."""
+    damaged: list[DamageError] = []
+    if not keysets:
+        raise DossierNotFoundError("This repository holds no dossier. Create one.", code="no_dossiers")
+    for candidate in _candidates(secret, keysets):
+        of = masters(context, candidate)
+        opened = [open_keyset(stored, of(stored.keyset), damaged) for stored in keysets.values()]
+        found = [item for item in opened if item is not None]
+        if found:
+            return found
+    if damaged:
+        raise DamagedObjectError(
+            f"The secret opens nothing, but {len(damaged)} key slots are damaged: it may be right. "
+            "Try it on another medium.",
+            code="damaged_slot",
+        )
+    raise WrongSecretError("The secret opens no dossier here. Check capital letters and keyboard, and try again.")
+
+
+def _candidates(secret: str | None, keysets: dict[DossierId, StoredKeyset]) -> list[bytes | None]:
+    if secret is None:
+        return [None]
+    candidates: list[bytes | None] = [normalise_secret(secret)]
+    if any(_has_recovery(stored.keyset) for stored in keysets.values()):
+        try:
+            candidates.append(normalise_recovery_code(secret))
+        except InputError:
+            pass  # it does not look like one
+    return candidates
+
+
+def _has_recovery(keyset: Keyset) -> bool:
+    return any(slot.kind is SlotKind.RECOVERY for slot in keyset.slots)

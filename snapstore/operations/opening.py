@@ -1,0 +1,178 @@
+"""Making and opening repositories.
+
+Here: init, open, the calibration of Argon2id, the README for finders. Not here: dossiers (`operations.dossiers`).
+
+Rules: init puts config, looks again, and withdraws if another station was there first (docs/format/03-config.md). A config
+object that does not decode is passed over as long as another one is whole. The mac of config is checked as soon as M is held.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from ..crypto.derivation import digest
+from ..crypto.entropy import random_bytes
+from ..crypto.kdf import KdfParameters, derive_master
+from ..crypto.keys import MaintenanceKeys
+from ..errors import (
+    DamageError,
+    ObjectNotFoundError,
+    RepositoryExistsError,
+    RepositoryNotFoundError,
+    SnapstoreError,
+    StoreError,
+    TamperedError,
+)
+from ..format.config import Config, DecodedConfig, decode_config, encode_config, unite_configs
+from ..format.names import name_matches, new_name, object_path
+from ..limits import KDF_MAX_MEMORY_KIB, KDF_MIN_MEMORY_KIB
+from ..station import RepositoryKeys, StateFolder
+from ..station.keyring import RepositoryEpoch
+from ..stores.protocol import README_NAME, Store
+from ..stores.url import open_store, redact_url
+from ..types import MediumId, Problem, RepositoryId
+from .context import RepositoryContext
+from .readme import README_TEXT
+
+_FIRST_EPOCH = 1
+
+
+def init_repository(
+    store: Store, state: StateFolder, *, protected: bool, share: bool, kdf_seconds: float
+) -> RepositoryContext:
+    """Make a repository in an empty store.
+
+    Raises RepositoryExistsError if there is one, StoreError if the store fails.
+    """
+    if any(True for _ in store.list("config")):
+        raise RepositoryExistsError(f"There is a repository in {store.url} already. Open it, or choose another place.")
+    maintenance, chunker = random_bytes(32), random_bytes(32)
+    content = random_bytes(32) if share else None
+    config = Config(
+        repository_id=RepositoryId(random_bytes(16)),
+        medium_id=MediumId(random_bytes(16)),
+        generation=1,
+        created_ns=time.time_ns(),
+        protected=protected,
+        sharing=share,
+        kdf=(calibrated_kdf(kdf_seconds if protected else 0.0),),
+    )
+    epoch = RepositoryEpoch(epoch=_FIRST_EPOCH, maintenance=maintenance, content=content, chunker=chunker)
+    state.update_keys(config.repository_id, lambda keys: RepositoryKeys(epochs=(epoch,), dossiers=keys.dossiers))
+    data = encode_config(config, MaintenanceKeys(_FIRST_EPOCH, maintenance).config)
+    name = new_name(digest(data))
+    _put_readme(store)
+    store.put(object_path("config", name), data)
+    _withdraw_if_late(store, name, config.repository_id)
+    return RepositoryContext(store=store, config=config, state=state)
+
+
+def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
+    """Open the repository in a store.
+
+    Raises RepositoryNotFoundError, DamagedObjectError if no config is whole, UnsupportedFormatError, TamperedError.
+    """
+    problems: list[Problem] = []
+    decoded = read_configs(store, problems)
+    config = unite_configs([item.config for item in decoded])
+    context = RepositoryContext(store=store, config=config, state=state, problems=problems)
+    check_config_macs(context, decoded)
+    return context
+
+
+def open_existing_store(url: str | os.PathLike[str], station: str) -> Store:
+    """Open the store at an address. RepositoryNotFoundError if nothing is there at all."""
+    try:
+        return open_store(url, station=station, identify=repository_ids)
+    except StoreError as error:
+        if error.code != "store_absent":
+            raise
+        raise RepositoryNotFoundError(
+            f"There is no snapstore repository at {redact_url(os.fspath(url))}. Check the address, or make one with init."
+        ) from error
+
+
+def repository_ids(folder: Path) -> set[str]:
+    """Return the ids, hexadecimal, of the repository and the medium in a folder; none if there is no repository."""
+    found: set[str] = set()
+    config_folder = folder / "config"
+    if config_folder.is_dir():
+        for path in config_folder.iterdir():
+            try:
+                config = decode_config(path.read_bytes()).config
+            except (SnapstoreError, OSError):
+                continue
+            found |= {config.repository_id.hex(), config.medium_id.hex()}
+    return found
+
+
+def read_configs(store: Store, problems: list[Problem]) -> list[DecodedConfig]:
+    """Read every config object that is whole; the others become `problems`."""
+    names = [item.name for item in store.list("config")]
+    if not names:
+        raise RepositoryNotFoundError(
+            f"There is no snapstore repository in {store.url}. Check the address, or make one with init."
+        )
+    decoded: list[DecodedConfig] = []
+    failures: list[DamageError] = []
+    for name in names:
+        try:
+            data = store.get(name)
+            if not name_matches(name.rpartition("/")[2], digest(data)):
+                raise DamageError(f"{name} does not have the bytes it was stored with.", object_name=name)
+            decoded.append(decode_config(data))
+        except ObjectNotFoundError:
+            continue
+        except DamageError as error:
+            failures.append(error)
+            problems.append(Problem(code=error.code, path=name, message=str(error)))
+    if not decoded:
+        raise failures[0] if failures else RepositoryNotFoundError(f"The repository in {store.url} is gone.")
+    return decoded
+
+
+def check_config_macs(context: RepositoryContext, decoded: list[DecodedConfig]) -> None:
+    """Check the config's mac with the keys this station holds, if it holds any. TamperedError if it does not fit."""
+    epochs = context.keys().epochs
+    if not epochs:
+        return
+    keys = [MaintenanceKeys(item.epoch, item.maintenance).config for item in epochs]
+    if not all(any(item.verify(key) for key in keys) for item in decoded):
+        raise TamperedError(
+            f"The configuration in {context.store.url} was not written by this repository's owners. "
+            "Do not write to it; restore from another medium."
+        )
+
+
+def calibrated_kdf(seconds: float) -> KdfParameters:
+    """Return parameters that take about `seconds` here, within the limits; 0 gives the least allowed."""
+    parameters = KdfParameters(generation=1, salt=random_bytes(16), memory_kib=KDF_MIN_MEMORY_KIB)
+    if seconds <= 0:
+        return parameters
+    start = time.perf_counter()
+    derive_master(b"calibration", parameters)
+    elapsed = max(time.perf_counter() - start, 1e-3)
+    memory = int(KDF_MIN_MEMORY_KIB * seconds / elapsed) // 1024 * 1024
+    return replace(parameters, memory_kib=min(max(memory, KDF_MIN_MEMORY_KIB), KDF_MAX_MEMORY_KIB))
+
+
+def _put_readme(store: Store) -> None:
+    if not any(item.name == README_NAME for item in store.list("")):
+        store.put(README_NAME, README_TEXT.encode())
+
+
+def _withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> None:
+    """Delete our config if another station's, with a smaller name, is there too."""
+    others = []
+    for item in store.list("config"):
+        other = item.name.rpartition("/")[2]
+        if other != name and decode_config(store.get(item.name)).config.repository_id != repository_id:
+            others.append(other)
+    if any(other < name for other in others):
+        store.delete(object_path("config", name))
+        raise RepositoryExistsError(
+            f"Another station made a repository in {store.url} at the same moment; this one withdrew. Open that one."
+        )

@@ -1,0 +1,110 @@
+"""One folder of the target, and what is in the way in it.
+
+Here: `Place`. Not here: content.
+
+Rules: a folder is made only when something is put into it or it is taken itself. What is in the way is decided by `overwrite`:
+never keeps it; otherwise files and links are replaced, and a folder that is in the way of something else is removed only
+with `delete`. Problems carry the path in the snapshot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...errors import TargetError
+from ...format.tree import TreeEntry
+from ...targets.attributes import FileAttributes
+from ...targets.capabilities import Capabilities
+from ...targets.directory import TargetDirectory, TargetStat
+from ...targets.names import is_temporary
+from ...targets.problems import renamed
+from ...types import EntryType, Overwrite, Problem, RestoreOptions
+from .marker import MARKER_NAME
+from .select import Part
+
+
+@dataclass(slots=True)
+class Place:
+    """A folder on the way down, in the snapshot and in the target."""
+
+    entry: TreeEntry
+    path: tuple[bytes, ...]
+    """In the snapshot."""
+    part: Part
+    parent: Place | None
+    name: bytes
+    """In the target."""
+    options: RestoreOptions
+    capabilities: Capabilities
+    directory: TargetDirectory | None = None
+    existing: dict[bytes, TargetStat] = field(default_factory=dict)
+    taken: set[bytes] = field(default_factory=set)
+    kept: set[bytes] = field(default_factory=set)
+    """Names in the target that the snapshot has, or that the selection passes over."""
+
+    def text(self, name: bytes = b"") -> str:
+        """Return the path of this folder, or of a name in it, for problems."""
+        elements = (*self.path, name) if name else self.path
+        return b"/".join(elements).decode("utf-8", "surrogateescape")
+
+    def open_existing(self) -> None:
+        """Look at the folder if it is there already; without one, nothing is in the way."""
+        parent = self.parent
+        if self.directory is None and parent is not None and parent.directory is not None:
+            found = parent.existing.get(self.name)
+            if found is not None and found.type is EntryType.DIRECTORY:
+                self.directory = parent.directory.child(self.name)
+        if self.directory is not None:
+            if not self.options.dry_run:
+                self.directory.clean_leftovers()
+            self.existing = self.directory.scan()
+            self.existing.pop(MARKER_NAME, None)
+
+    def ensure(self) -> TargetDirectory:
+        """Return the folder in the target, making it and what is above it if need be. TargetError if something is in the way."""
+        if self.directory is None:
+            assert self.parent is not None
+            above = self.parent.ensure()
+            found = self.parent.existing.get(self.name)
+            if found is not None and found.type is not EntryType.DIRECTORY:
+                self.parent.clear(self.name, found)
+            self.directory = above.make_directory(self.name)
+        return self.directory
+
+    def clear(self, name: bytes, found: TargetStat) -> None:
+        """Remove what is in the way of a folder, or a folder in the way of something. TargetError if that is not wanted."""
+        overwrite = self.options.overwrite
+        wanted = overwrite is not None and overwrite is not Overwrite.NEVER
+        if not wanted or (found.type is EntryType.DIRECTORY and not self.options.delete):
+            raise TargetError(f"Something else is in the way at {self.text(name)!r}; it was kept.", code="in_the_way")
+        self.ensure().remove(name)
+        del self.existing[name]
+
+    def target_name(self, name: bytes, problems: list[Problem]) -> bytes:
+        """Return the name that the target can hold, reporting a different one."""
+        chosen = self.capabilities.portable_name(name, self.taken)
+        if chosen != name:
+            problems.append(renamed(self.text(name), name, chosen))
+        self.kept.add(chosen)
+        return chosen
+
+    def surplus(self) -> list[bytes]:
+        """Return what is in the target and not in the snapshot, if that is to be removed."""
+        if not self.options.delete or self.part is not Part.WHOLE or self.directory is None:
+            return []
+        return [name for name in self.existing if name not in self.kept and not is_temporary(name)]
+
+
+def attributes_of(entry: TreeEntry, xattrs: tuple[tuple[bytes, bytes], ...]) -> FileAttributes:
+    """Return what an entry says about itself, for the target."""
+    return FileAttributes(
+        mode=entry.mode,
+        mtime_ns=entry.mtime_ns,
+        uid=entry.uid,
+        gid=entry.gid,
+        user=entry.user,
+        group=entry.group,
+        xattrs=dict(xattrs),
+        windows_attributes=entry.windows_attributes,
+        birth_ns=entry.birth_ns,
+    )

@@ -1,0 +1,288 @@
+"""The content of files to blobs.
+
+Here: inline content, bundles, chunks, chunk lists, holes, and the second reading of a file that changed meanwhile. Not here:
+which files are saved, or what is unchanged.
+
+Rules: each function ends in `pipeline.then`, which adds the entry to its folder when the hashes are known. A file that changes
+while it is read is read once more; if it changes again, the last reading is kept and marked. OSError is for the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from ...blobs.trees import ChunkListBuilder
+from ...chunking.choose import choose_cutter
+from ...chunking.stream import chunk_stream
+from ...format.tree import Chunk, ChunkItem, Hole, TreeEntry, encode_xattrs
+from ...limits import INLINE_CHUNKS_MAX, INLINE_XATTR_MAX_BYTES, MIB, SHARED_MIN_FILE_BYTES
+from ...sources.attributes import Attributes
+from ...sources.directory import SourceDirectory
+from ...sources.file import Gap, SourceFile
+from ...sources.scanned import WINDOWS, ScannedEntry
+from ...types import EntryType, Problem
+from .folders import Folder
+from .job import Job
+from .pipeline import ChunkRef
+from .reuse import signature_of
+
+_BLOCK_BYTES = MIB
+_HEAD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """A file to be saved: where it is read, and where it goes. `name` differs from the scanned one for a named link."""
+
+    directory: SourceDirectory
+    scanned: ScannedEntry
+    name: bytes
+    folder: Folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What was read of a small file."""
+
+    task: FileTask
+    data: bytes
+    entry: TreeEntry
+    signature: bytes | None
+    needs: tuple[ChunkRef, ...]
+
+
+def save_attributes(entry: TreeEntry, attributes: Attributes, job: Job) -> tuple[TreeEntry, tuple[ChunkRef, ...]]:
+    """Put names and extended attributes into an entry. Large ones go to a blob, whose reference comes back."""
+    job.report(*attributes.problems)
+    entry = replace(entry, user=attributes.user, group=attributes.group)
+    if not attributes.xattrs:
+        return entry, ()
+    pairs = tuple(sorted(attributes.xattrs.items()))
+    encoded = encode_xattrs(pairs)
+    if len(encoded) <= INLINE_XATTR_MAX_BYTES:
+        return replace(entry, xattrs=pairs), ()
+    return entry, (job.pipeline.add_chunk(encoded, shared=False),)
+
+
+def with_xattrs(entry: TreeEntry, needs: tuple[ChunkRef, ...]) -> TreeEntry:
+    """Return the entry with the reference that `save_attributes` gave, now that its hash is known."""
+    return replace(entry, xattrs_blob=(needs[0].plain_hash, needs[0].size)) if needs else entry
+
+
+def entry_of(scanned: ScannedEntry, name: bytes, kind: EntryType) -> TreeEntry:
+    """Return the entry for what `lstat` said, without content and names of owners."""
+    return TreeEntry(
+        name=name,
+        type=kind,
+        mode=None if WINDOWS else scanned.mode,
+        mtime_ns=scanned.mtime_ns,
+        uid=None if WINDOWS else scanned.uid,
+        gid=None if WINDOWS else scanned.gid,
+        windows_attributes=scanned.windows_attributes,
+        birth_ns=scanned.birth_ns,
+    )
+
+
+def save_bundle(tasks: Sequence[FileTask], job: Job) -> None:
+    """Read several small files and save them as one bundle (each inline if it is tiny)."""
+    contents = []
+    for task in tasks:
+        content = _read_small(task, job)
+        if content is not None:
+            contents.append(content)
+    bundled = [item for item in contents if len(item.data) > job.parameters.inline_max_bytes]
+    reference = None
+    if bundled:
+        reference = job.pipeline.add_chunk(b"".join([item.data for item in bundled]), shared=False)
+    offset = 0
+    for item in contents:
+        if len(item.data) > job.parameters.inline_max_bytes:
+            assert reference is not None
+            _add_slice(item, reference, offset, job)
+            offset += len(item.data)
+        else:
+            _add_inline(item, job)
+
+
+def save_large(task: FileTask, job: Job) -> None:
+    """Save a file by chunks, once more if it changed meanwhile."""
+    for _ in range(2):
+        with task.directory.open_file(task.scanned) as file:
+            attributes = task.directory.attributes(file.entry, file)
+            attempt = _ChunkedFile(task, file.entry, job)
+            attempt.read(file)
+            changed = file.changed()
+        if not changed:
+            break
+    if changed:
+        job.report(changed_problem(task))
+    attempt.finish(attributes, changed=changed)
+
+
+def changed_problem(task: FileTask) -> Problem:
+    """Return the problem of a file that would not hold still."""
+    path = task.directory.path_of(task.scanned.name)
+    return Problem(
+        code="changed_while_read",
+        path=path,
+        message=f"{path} changed while it was read, twice; it was saved as it was read last.",
+    )
+
+
+def signature_for(scanned: ScannedEntry, job: Job, *, changed: bool, size: int) -> bytes | None:
+    """Return the signature to remember, or None if it must not be trusted."""
+    if changed or size != scanned.size or not scanned.settled(job.now_ns):
+        return None
+    return signature_of(scanned)
+
+
+class _ChunkedFile:
+    """One reading of a file, chunk by chunk."""
+
+    def __init__(self, task: FileTask, opened: ScannedEntry, job: Job) -> None:
+        self._task = task
+        self._opened = opened
+        self._job = job
+        self._shared = job.sharing and opened.size >= SHARED_MIN_FILE_BYTES
+        self._items: list[ChunkItem] = []
+        self._last: ChunkItem | None = None
+        self._builder: ChunkListBuilder | None = None
+        self._references: list[ChunkRef] = []
+        self.size = 0
+
+    def read(self, file: SourceFile) -> None:
+        """Read and hand over everything."""
+        for segment in file.segments():
+            if isinstance(segment, Gap):
+                self._add_hole(segment.size)
+                continue
+            blocks = file.blocks(segment.offset, segment.size, _BLOCK_BYTES)
+            for chunk in self._chunks(blocks):
+                self._add_chunk(chunk)
+                self._job.meter.step(size=len(chunk))
+        self._job.counts.raw_bytes_read += self.size
+
+    def finish(self, attributes: Attributes, *, changed: bool) -> None:
+        """Add the entry to its folder, in its turn."""
+        task, job = self._task, self._job
+        signature = signature_for(self._opened, job, changed=changed, size=self.size)
+        entry = replace(entry_of(self._opened, task.name, EntryType.FILE), size=self.size, changed=changed)
+        entry, needs = save_attributes(entry, attributes, job)
+
+        def add() -> None:
+            task.folder.add(with_xattrs(self._with_content(entry), needs), signature)
+
+        job.pipeline.then(add, (*self._references[-1:], *needs))
+
+    def _chunks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        first = next(blocks, b"")
+        if not first:
+            return iter(())
+        cutter = choose_cutter(self._task.name, first[:_HEAD_BYTES], self._job.cutters)
+        return chunk_stream(chain((first,), blocks), cutter)
+
+    def _add_chunk(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        reference = self._job.pipeline.add_chunk(chunk, shared=self._shared)
+        self._references = [reference]
+        self._job.pipeline.then(lambda: self._add(Chunk(reference.plain_hash, reference.size)), (reference,))
+
+    def _add_hole(self, size: int) -> None:
+        self.size += size
+        self._job.pipeline.then(lambda: self._add(Hole(size)))
+
+    def _add(self, item: ChunkItem) -> None:
+        """Join equal neighbours; pass on the one before."""
+        last = self._last
+        if isinstance(item, Chunk) and isinstance(last, Chunk) and item.h == last.h:
+            self._last = Chunk(item.h, item.size, last.repeat + 1)
+        elif isinstance(item, Hole) and isinstance(last, Hole):
+            self._last = Hole(last.size + item.size)
+        else:
+            self._pass_on()
+            self._last = item
+
+    def _pass_on(self) -> None:
+        if self._last is None:
+            return
+        if self._builder is None and len(self._items) < INLINE_CHUNKS_MAX:
+            self._items.append(self._last)
+            return
+        if self._builder is None:
+            saver = self._job.saver
+            self._builder = ChunkListBuilder(saver.save_tree, lambda h: saver.blob_id(h, shared=False))
+            for item in self._items:
+                self._build(item)
+            self._items.clear()
+        self._build(self._last)
+
+    def _build(self, item: ChunkItem) -> None:
+        assert self._builder is not None
+        blob_id = self._job.saver.blob_id(item.h, shared=self._shared) if isinstance(item, Chunk) else None
+        self._builder.add_chunk_item(item, blob_id)
+
+    def _with_content(self, entry: TreeEntry) -> TreeEntry:
+        self._pass_on()
+        self._last = None
+        if self._builder is not None:
+            return replace(entry, chunk_tree=self._builder.finish(), shared=self._shared)
+        return replace(entry, chunks=tuple(self._items), shared=self._shared) if self._items else entry
+
+
+def _read_small(task: FileTask, job: Job) -> _Content | None:
+    """Read a small file whole; one that has grown beyond small meanwhile is saved by chunks and gives None."""
+    limit = job.parameters.bundle_file_max_bytes
+    changed = False
+    for _ in range(2):
+        try:
+            with task.directory.open_file(task.scanned) as file:
+                data = file.read_all(limit + 1)
+                opened = file.entry
+                attributes = task.directory.attributes(opened, file)
+                changed = file.changed()
+        except OSError as error:
+            report_unreadable(task, error, job)
+            return None
+        if not changed:
+            break
+    if len(data) > limit:
+        save_or_report(task, job)
+        return None
+    if changed:
+        job.report(changed_problem(task))
+    entry = replace(entry_of(opened, task.name, EntryType.FILE), size=len(data), changed=changed)
+    entry, needs = save_attributes(entry, attributes, job)
+    job.counts.raw_bytes_read += len(data)
+    job.meter.step(size=len(data))
+    return _Content(task, data, entry, signature_for(opened, job, changed=changed, size=len(data)), needs)
+
+
+def save_or_report(task: FileTask, job: Job) -> None:
+    """Save a file by chunks; one that cannot be read becomes a problem."""
+    try:
+        save_large(task, job)
+    except OSError as error:
+        report_unreadable(task, error, job)
+
+
+def report_unreadable(task: FileTask, error: OSError, job: Job) -> None:
+    """Note a file that cannot be read. It is not in the snapshot."""
+    from ...sources.problems import problem_from_error
+
+    job.report(problem_from_error(error, task.directory.path_of(task.scanned.name)))
+    job.counts.files -= 1
+
+
+def _add_inline(item: _Content, job: Job) -> None:
+    entry = replace(item.entry, inline=item.data) if item.data else item.entry
+    job.pipeline.then(lambda: item.task.folder.add(with_xattrs(entry, item.needs), item.signature), item.needs)
+
+
+def _add_slice(item: _Content, bundle: ChunkRef, offset: int, job: Job) -> None:
+    def add() -> None:
+        entry = replace(item.entry, slice=(bundle.plain_hash, offset, bundle.size))
+        item.task.folder.add(with_xattrs(entry, item.needs), item.signature)
+
+    job.pipeline.then(add, (bundle, *item.needs))

@@ -1,0 +1,66 @@
+"""What the parts of one snapshot share.
+
+Here: the record and the running counts. Not here: any step.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ...blobs.saver import BlobSaver
+from ...chunking.choose import CutterSet
+from ...format.config import ChunkingParameters
+from ...limits import PROBLEMS_KEPT
+from ...sources.excludes import ExcludeRules
+from ...types import Problem
+from ..meter import Meter
+from .pipeline import Pipeline
+from .reuse import Previous
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was found so far."""
+
+    files: int = 0
+    directories: int = 0
+    others: int = 0
+    total_bytes: int = 0
+    files_new: int = 0
+    files_changed: int = 0
+    files_unchanged: int = 0
+    raw_bytes_read: int = 0
+    reused: bool = False
+    """Something was taken from the last snapshot without looking up each blob."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One walk over the sources."""
+
+    saver: BlobSaver
+    pipeline: Pipeline
+    rules: ExcludeRules
+    parameters: ChunkingParameters
+    cutters: CutterSet
+    node_cut_key: bytes
+    bundle_cut_key: bytes
+    sharing: bool
+    previous: Previous
+    meter: Meter
+    counts: Counts = field(default_factory=Counts)
+    problems: list[Problem] = field(default_factory=list)
+    problem_count: int = 0
+    links: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """Device and inode of every file with several names, to the path of the first."""
+    source_entries: dict[str, int] = field(default_factory=dict)
+    now_ns: int = field(default_factory=time.time_ns)
+
+    def report(self, *problems: Problem) -> None:
+        """Take note of problems; all are counted, the first thousand kept."""
+        for problem in problems:
+            self.problem_count += 1
+            if len(self.problems) < PROBLEMS_KEPT:
+                self.problems.append(problem)
+        self.meter.problems = self.problem_count

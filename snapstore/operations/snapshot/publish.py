@@ -1,0 +1,175 @@
+"""From saved blobs to a snapshot that counts: the manifest, the look afterwards, the ok copy.
+
+Here: steps 3 to 7 of docs/format/11-protocol.md. Not here: saving blobs.
+
+Rules: condemn is read before packs are listed, never the other way round. Nothing is reported before ok/ holds the copy and the
+manifest is seen to be there still.
+"""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..._version import __version__
+from ...blobs.catalogue import list_packs, read_condemned
+from ...crypto.derivation import digest
+from ...crypto.entropy import random_bytes
+from ...errors import MissingObjectError, ObjectNotFoundError
+from ...format.manifest import Manifest, ManifestFacts, ManifestText, encode_manifest
+from ...format.names import dossier_folder, dossier_path, new_name, object_path
+from ...format.notes import SessionNote, encode_session
+from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
+from ..clock import zone_minutes
+from ..context import DossierContext
+from ..history import History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the walk gave; everything a manifest says but its number and roster."""
+
+    snapshot_id: SnapshotId
+    start_ns: int
+    root_hash: PlainHash
+    root_id: BlobId
+    files: int
+    directories: int
+    others: int
+    total_bytes: int
+    added_bytes: int
+    kind: SnapshotKind
+    label: str | None
+    sources: tuple[str, ...]
+    excludes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    problem_count: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A manifest in the store, not yet confirmed."""
+
+    name: str
+    data: bytes
+    facts: ManifestFacts
+    text: ManifestText
+
+
+def put_session_note(dossier: DossierContext) -> str:
+    """Tell others that a snapshot is under way; returns the note's name."""
+    context = dossier.repository
+    note = SessionNote(station_id=context.state.station.id, dossier_id=dossier.id, start_ns=time.time_ns())
+    data = encode_session(context.newest_maintenance(), context.config.repository_id, note)
+    name = object_path("sessions", new_name(digest(data)))
+    context.store.put(name, data)
+    return name
+
+
+def put_manifest(dossier: DossierContext, draft: Draft, history: History, generation: int) -> Published:
+    """Sign the manifest and put it into snapshots/."""
+    context = dossier.repository
+    facts = ManifestFacts(
+        number=1 + max((item.facts.number for item in history.manifests), default=0),
+        time_ns=draft.start_ns,
+        zone_minutes=zone_minutes(),
+        root_id=draft.root_id,
+        files=draft.files,
+        directories=draft.directories,
+        others=draft.others,
+        total_bytes=draft.total_bytes,
+        added_bytes=draft.added_bytes,
+        kind=draft.kind,
+        medium_id=context.config.medium_id,
+        station_id=context.state.station.id,
+        roster=_roster(history, draft.snapshot_id),
+        duration_ms=draft.duration_ms,
+        problem_count=draft.problem_count,
+    )
+    text = ManifestText(
+        label=draft.label,
+        host=platform.node(),
+        user=_user(),
+        sources=draft.sources,
+        problems=draft.problems,
+        version=__version__,
+        excludes=draft.excludes,
+    )
+    manifest = Manifest(
+        repository_id=context.config.repository_id,
+        dossier_id=dossier.id,
+        snapshot_id=draft.snapshot_id,
+        keyset_generation=generation,
+        facts=facts,
+        text=text,
+    )
+    keys = dossier.keys()[0]
+    data = encode_manifest(
+        manifest,
+        keys=keys,
+        maintenance=keys.maintenance_keys,
+        hpke_public=dossier.pin.hpke_public,
+        root_hash=draft.root_hash,
+        station_key=context.state.station.signing,
+    )
+    return Published(put_copy(dossier, "snapshots", data), data, facts, text)
+
+
+def look(dossier: DossierContext, relied: dict[str, int]) -> set[str]:
+    """Return the packs among `relied` that are condemned, gone, or not of their size."""
+    catalogue = dossier.repository.catalogue()
+    condemned = read_condemned(catalogue)
+    listed = list_packs(catalogue)
+    return {name for name, size in relied.items() if name in condemned or listed.get(name) != size}
+
+
+def confirm(dossier: DossierContext, published: Published) -> None:
+    """Put the ok copy and see that the manifest is there still.
+
+    Raises MissingObjectError if somebody took the manifest away meanwhile; the ok copy stays, and a new run is needed.
+    """
+    put_copy(dossier, "ok", published.data)
+    folder = dossier_folder(dossier.id)
+    if all(item.name != published.name for item in dossier.repository.store.list(f"snapshots/{folder}")):
+        raise MissingObjectError(
+            "The snapshot's record was removed while the snapshot was being made. Take the snapshot again.",
+            code="manifest_removed",
+            object_name=published.name,
+        )
+
+
+def put_copy(dossier: DossierContext, folder: str, data: bytes) -> str:
+    """Put a manifest's bytes under a new name; returns the name."""
+    name = dossier_path(folder, dossier.id, new_name(digest(data)))
+    dossier.repository.store.put(name, data)
+    return name
+
+
+def drop(dossier: DossierContext, names: Sequence[str]) -> None:
+    """Delete objects of our own that nobody needs; one that is gone already is no matter."""
+    for name in names:
+        try:
+            dossier.repository.store.delete(name)
+        except ObjectNotFoundError:
+            continue
+
+
+def new_snapshot_id() -> SnapshotId:
+    """Draw the id of a new snapshot."""
+    return SnapshotId(random_bytes(16))
+
+
+def _roster(history: History, own: SnapshotId) -> tuple[SnapshotId, ...]:
+    """Return the confirmed snapshots, and this one."""
+    return tuple(sorted({*(item.sealed.snapshot_id for item in history.manifests if item.confirmed), own}))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""  # a service account without a name

@@ -1,0 +1,328 @@
+"""Taking a snapshot: the verb.
+
+Here: the order of things. Not here: the things (see the package).
+
+Rules: an interruption at any line leaves every earlier snapshot as it was; what was stored is found and reused by the next
+run. If a pack that is relied on was condemned or vanished meanwhile, the walk is done again without it, under a new manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...blobs.catalogue import LoadedIndex, read_condemned
+from ...blobs.packer import PackWriter
+from ...blobs.saver import BlobSaver
+from ...blobs.sealer import BlobSealer, SealingOptions
+from ...chunking.choose import make_cutters
+from ...crypto.derivation import derive
+from ...errors import InputError, InUseError, SourceEmptyError, UnsupportedFormatError
+from ...format.manifest import decode_manifest
+from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
+from ...limits import PROBLEMS_KEPT
+from ...sources.excludes import ExcludeRules
+from ...sources.layout import SourceLayout, empty_sources, resolve_sources
+from ...station import LastSnapshot, MediumCache
+from ...station.caches import FolderCache
+from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotKind, SnapshotOptions, SnapshotReport
+from ..browse import reader_of
+from ..context import DossierContext
+from ..history import History, ReadManifest, read_history, snapshot_of
+from ..keysets import read_keyset
+from ..meter import Meter
+from ..stations import check_not_revoked
+from .folders import children_of
+from .job import Job
+from .pipeline import Pipeline
+from .publish import Draft, Published, confirm, drop, look, new_snapshot_id, put_manifest, put_session_note
+from .reuse import Previous
+from .walk import save_tree
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRequest:
+    """What to save, and what to call it."""
+
+    paths: tuple[str, ...]
+    label: str | None = None
+    kind: SnapshotKind = SnapshotKind.MANUAL
+    exclude: tuple[str, ...] = ()
+    options: SnapshotOptions = SnapshotOptions()
+
+
+@dataclass(slots=True)
+class _Saved:
+    """One walk, stored and indexed."""
+
+    job: Job
+    root_hash: PlainHash
+    relied: dict[str, int]
+    stored_bytes: int
+
+
+def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Meter) -> SnapshotReport:
+    """Save the sources and report the snapshot once it is whole.
+
+    Raises SourceMissingError, SourceEmptyError, InputError, StationRevokedError, StoreError, DamagedObjectError,
+    OperationCancelledError, InUseError if packs keep vanishing.
+    """
+    context = dossier.repository
+    _check_can_write(dossier, request)
+    layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
+    medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
+    history = read_history(dossier)
+    _refuse_empty(layout, medium.last(), history, request)
+    _clean_temporaries(dossier)
+    note = put_session_note(dossier)
+    try:
+        return _Run(dossier, request, meter, layout, medium).run(history)
+    finally:
+        with contextlib.suppress(Exception):  # the note is advisory, and the first error is the one to see
+            drop(dossier, [note])
+
+
+class _Run:
+    """The attempts of one snapshot."""
+
+    def __init__(
+        self,
+        dossier: DossierContext,
+        request: SnapshotRequest,
+        meter: Meter,
+        layout: SourceLayout,
+        medium: MediumCache,
+    ) -> None:
+        self.dossier = dossier
+        self.request = request
+        self.meter = meter
+        self.layout = layout
+        self.medium = medium
+        self.start_ns = time.time_ns()
+        self.checked = medium.checked_copies()
+        self.added_bytes = 0
+
+    def run(self, history: History) -> SnapshotReport:
+        """Save, publish and look, until nothing that is relied on is missing."""
+        loaded = self.dossier.repository.index(refresh=True)
+        for pack in read_condemned(self.dossier.repository.catalogue()):
+            loaded.index.set_usable(pack, False)
+        last = None if self.request.options.force_read else self.medium.last()
+        trusted = last is not None and _all_usable(last, loaded)
+        superseded: list[str] = []
+        for _ in range(_TRIES):
+            snapshot_id = new_snapshot_id()
+            with self.dossier.repository.state.running(snapshot_id), self._new_cache() as new_cache:
+                saved = self._save(loaded, last, new_cache, trusted=trusted)
+                published = self._publish(snapshot_id, saved, history)
+                lost = look(self.dossier, saved.relied)
+                if not lost:
+                    return self._finish(saved, published, superseded, new_cache)
+            superseded.append(published.name)
+            for pack in lost:
+                loaded.index.set_usable(pack, False)
+            trusted = False
+        drop(self.dossier, superseded)
+        raise InUseError("Packs vanish as fast as they are stored; is another program cleaning up this repository?")
+
+    def _save(self, loaded: LoadedIndex, last: LastSnapshot | None, new_cache: FolderCache, *, trusted: bool) -> _Saved:
+        """Walk the sources and store what is new."""
+        dossier = self.dossier
+        context, options = dossier.repository, self.request.options
+        keys = dossier.keys()
+        reader = reader_of(dossier)
+        sealing = SealingOptions(level=options.compression_level, verify=options.verify_writes)
+        sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id, sealing)
+        saver = BlobSaver(sealer, loaded.index, reader, self.checked)
+        packs = PackWriter(
+            context.store,
+            keys[0].maintenance_keys,
+            context.config.repository_id,
+            context.state.spool(),
+            on_pack=saver.on_pack,
+        )
+        old_cache = (
+            self.medium.folders() if last is not None else FolderCache(self.medium.folder / "none", writable=False)
+        )
+        with saver, contextlib.closing(old_cache):
+            saver.start(packs)
+            job = self._job(saver, Previous(old_cache, new_cache, trusted=trusted))
+            job.report(*[_missing_problem(path) for path in self.layout.missing])
+            self.meter.enter("snapshot")
+            root = save_tree(self.layout.root, job, reader)
+            root_hash = _save_root(root, job)
+            self.meter.enter("upload")
+            saver.finish()
+            relied = dict(saver.relied)
+            stored_bytes = saver.stored_bytes
+        if job.counts.reused and last is not None:
+            relied.update(last.packs)
+        self.added_bytes += stored_bytes
+        return _Saved(job, root_hash, relied, stored_bytes)
+
+    def _job(self, saver: BlobSaver, previous: Previous) -> Job:
+        parameters = self.dossier.repository.config.chunking
+        chunker = self.dossier.keys()[0].chunker
+        options = self.request.options
+        return Job(
+            saver=saver,
+            pipeline=Pipeline(saver),
+            rules=ExcludeRules(
+                self.request.exclude,
+                options.exclude_files,
+                exclude_caches=options.exclude_caches,
+                larger_than=options.exclude_larger_than,
+                one_file_system=options.one_file_system,
+            ),
+            parameters=parameters,
+            cutters=make_cutters(
+                gear_key=derive(chunker, "chunker gear table"),
+                page_chunk=parameters.page_chunk_bytes,
+                fine_target=parameters.fine_target_bytes,
+                coarse_target=parameters.coarse_target_bytes,
+                page_extensions=parameters.page_extensions,
+            ),
+            node_cut_key=derive(chunker, "chunker node cut"),
+            bundle_cut_key=derive(chunker, "chunker bundle cut"),
+            sharing=self.dossier.repository.config.sharing,
+            previous=previous,
+            meter=self.meter,
+        )
+
+    def _publish(self, snapshot_id: SnapshotId, saved: _Saved, history: History) -> Published:
+        self.meter.enter("confirm")
+        counts, job = saved.job.counts, saved.job
+        draft = Draft(
+            snapshot_id=snapshot_id,
+            start_ns=self.start_ns,
+            root_hash=saved.root_hash,
+            root_id=job.saver.blob_id(saved.root_hash, shared=False),
+            files=counts.files,
+            directories=counts.directories,
+            others=counts.others,
+            total_bytes=counts.total_bytes,
+            added_bytes=self.added_bytes,
+            kind=self.request.kind,
+            label=self.request.label,
+            sources=self.layout.sources,
+            excludes=self.request.exclude,
+            problems=tuple(job.problems[:PROBLEMS_KEPT]),
+            problem_count=job.problem_count,
+            duration_ms=int(self.meter.seconds * 1000),
+        )
+        generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
+        return put_manifest(self.dossier, draft, history, generation)
+
+    def _finish(
+        self, saved: _Saved, published: Published, superseded: list[str], new_cache: FolderCache
+    ) -> SnapshotReport:
+        """Confirm, clean up after earlier runs, and remember."""
+        confirm(self.dossier, published)
+        self._remember(saved, published, new_cache)
+        drop(self.dossier, superseded)
+        self._drop_unfinished(published)
+        counts, job = saved.job.counts, saved.job
+        return SnapshotReport(
+            snapshot=self._snapshot(published),
+            files_new=counts.files_new,
+            files_changed=counts.files_changed,
+            files_unchanged=counts.files_unchanged,
+            raw_bytes_read=counts.raw_bytes_read,
+            added_bytes=self.added_bytes + 2 * len(published.data),
+            blobs_added=job.saver.blobs_added,
+            blobs_reused=job.saver.blobs_reused,
+            duration_seconds=self.meter.seconds,
+            problems=tuple(job.problems),
+        )
+
+    def _remember(self, saved: _Saved, published: Published, new_cache: FolderCache) -> None:
+        """Keep what the next run reuses. The snapshot is whole already: a full local disk must not make it fail."""
+        sealed = decode_manifest(published.data)
+        last = LastSnapshot(
+            id=sealed.snapshot_id,
+            number=published.facts.number,
+            root=saved.root_hash,
+            packs=saved.relied,
+            source_entries=saved.job.source_entries,
+        )
+        with contextlib.suppress(OSError):
+            self.medium.keep(last, new_cache)
+            self.medium.keep_checked_copies(self.checked)
+
+    def _drop_unfinished(self, published: Published) -> None:
+        """Drop manifests that dead runs of this station left unconfirmed."""
+        state = self.dossier.repository.state
+        for item in read_history(self.dossier).manifests:
+            ours = item.facts.station_id == state.station.id and item.facts.number <= published.facts.number
+            if ours and not item.confirmed and not state.is_running(item.sealed.snapshot_id):
+                drop(self.dossier, item.names)
+
+    def _snapshot(self, published: Published) -> Snapshot:
+        station = self.dossier.repository.state.station.name
+        sealed = decode_manifest(published.data)
+        return snapshot_of(ReadManifest((published.name,), sealed, published.facts, published.text, True, station))
+
+    @contextlib.contextmanager
+    def _new_cache(self) -> Iterator[FolderCache]:
+        cache = self.medium.new_folders()
+        try:
+            yield cache
+        finally:
+            cache.close()
+            with contextlib.suppress(OSError):
+                cache.path.unlink(missing_ok=True)
+
+
+def _save_root(root: TreeEntry, job: Job) -> PlainHash:
+    leaf = encode_node(DirectoryLeaf((root,)))
+    return job.saver.save_tree(leaf, children_of(root, job))
+
+
+def _check_can_write(dossier: DossierContext, request: SnapshotRequest) -> None:
+    unknown = dossier.repository.config.unknown_write_features
+    if unknown:
+        raise UnsupportedFormatError(
+            f"Writing to this repository needs features this version does not have: {', '.join(unknown)}. "
+            "Update snapstore; reading works."
+        )
+    if not 1 <= request.options.compression_level <= 19:
+        raise InputError("The compression level is a number from 1 to 19.", code="invalid_compression_level")
+    check_not_revoked(dossier)
+
+
+def _refuse_empty(layout: SourceLayout, last: LastSnapshot | None, history: History, request: SnapshotRequest) -> None:
+    """Raise SourceEmptyError for a source that is empty now and was not in the last snapshot."""
+    if request.options.allow_empty:
+        return
+    for path in empty_sources(layout.root):
+        if last is not None and path in last.source_entries:
+            was_full = last.source_entries[path] > 1
+        else:
+            newest = next((item for item in history.manifests if item.confirmed and item.text is not None), None)
+            sources = newest.text.sources if newest is not None and newest.text is not None else ()
+            was_full = newest is not None and sources == (path,) and newest.facts.total_bytes > 0
+        if was_full:
+            raise SourceEmptyError(
+                f"{path} is empty, and it was not in the last snapshot. Is the drive mounted? "
+                "To save it empty all the same, allow it (allow_empty)."
+            )
+
+
+def _all_usable(last: LastSnapshot, loaded: LoadedIndex) -> bool:
+    usable = {name: size for name, size, is_usable in loaded.index.packs() if is_usable}
+    return all(usable.get(name) == size for name, size in last.packs.items())
+
+
+def _missing_problem(path: str) -> Problem:
+    return Problem(code="source_missing", path=path, message=f"{path} does not exist; it is not in this snapshot.")
+
+
+def _clean_temporaries(dossier: DossierContext) -> None:
+    """Remove unfinished uploads of dead runs, unless another run of this station is alive."""
+    context = dossier.repository
+    if not context.state.any_running():
+        context.store.clean_temporaries(context.station_mark)

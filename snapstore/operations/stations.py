@@ -1,0 +1,133 @@
+"""The stations of a dossier, and recovery codes: changes of the keyset that need its secret.
+
+Here: listing, revoking, adding a recovery code. Not here: enrolment, which happens when a secret is typed (`dossiers`).
+
+Rules: a revoked station stays on the list with the number of its last accepted snapshot, so that what it wrote before stays
+valid and what it writes after is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ..crypto.kdf import derive_master
+from ..crypto.secrets import new_recovery_code, normalise_recovery_code
+from ..errors import InputError, NotFoundError, StationRevokedError
+from ..format.keyset import SlotKind, StationRecord, build_keyset, make_slot
+from ..station.identity import station_id
+from ..types import StationId, StationInfo
+from .context import DossierContext
+from .dossiers import keep
+from .history import read_history
+from .clock import time_of
+from .keysets import OpenedKeyset, next_generation, publish, read_keyset, stations_of
+
+
+def list_stations(dossier: DossierContext) -> tuple[StationInfo, ...]:
+    """Return the stations of the dossier in order of enrolment."""
+    own = dossier.repository.state.station.public_key
+    return tuple(_info(record, own) for record in station_records(dossier))
+
+
+def station_records(dossier: DossierContext) -> tuple[StationRecord, ...]:
+    """Return the station list of the valid keyset."""
+    keyset = read_keyset(dossier.repository, dossier.id).keyset
+    maintenance = dossier.repository.catalogue_keys(keyset.epoch)
+    keys = next((keys for keys in dossier.keys() if keys.epoch == keyset.epoch), dossier.keys()[0])
+    return keyset.stations(maintenance, keys)
+
+
+def check_not_revoked(dossier: DossierContext) -> None:
+    """Raise StationRevokedError if this station may no longer write to the dossier."""
+    own = dossier.repository.state.station.public_key
+    for record in station_records(dossier):
+        if record.public_key == own and record.last_number is not None:
+            raise StationRevokedError(
+                f"This station was revoked from the dossier {dossier.pin.name!r} and may not write to it. "
+                "Start with a new state folder and type the secret to enrol anew."
+            )
+
+
+def revoke_station(dossier: DossierContext, station: StationId | str, opened: OpenedKeyset) -> DossierContext:
+    """Revoke a station, given by id or by an unambiguous part of its id (hexadecimal) or its name.
+
+    Raises NotFoundError, InputError.
+    """
+    target = _pick(stations_of(opened), station)
+    if target.last_number is not None:
+        return keep(dossier.repository, opened)
+    wanted = station_id(target.public_key)
+    history = read_history(dossier)
+    last = max((item.facts.number for item in history.manifests if item.facts.station_id == wanted), default=0)
+    now = time.time_ns()
+
+    def revoke(valid: OpenedKeyset) -> bytes | None:
+        stations = [
+            replace(item, last_number=last, revoked_ns=now)
+            if item.public_key == target.public_key and item.last_number is None
+            else item
+            for item in stations_of(valid)
+        ]
+        if tuple(stations) == tuple(stations_of(valid)):
+            return None
+        return next_generation(valid, name=None, stations=stations, created_ns=now)
+
+    return keep(dossier.repository, publish(dossier.repository, opened, revoke))
+
+
+def add_recovery_code(dossier: DossierContext, opened: OpenedKeyset) -> str:
+    """Add a slot for a new recovery code and return the code. It is kept nowhere else."""
+    context = dossier.repository
+    parameters = context.config.kdf[-1]
+    code = new_recovery_code()
+    master = derive_master(normalise_recovery_code(code), parameters)
+    slot = make_slot(
+        SlotKind.RECOVERY, parameters.generation, master, opened.private, context.config.repository_id, dossier.id
+    )
+
+    def add(valid: OpenedKeyset) -> bytes | None:
+        keyset = valid.stored.keyset
+        if any(item.slot_id == slot.slot_id for item in keyset.slots):
+            return None
+        return build_keyset(
+            repository_id=keyset.repository_id,
+            dossier_id=keyset.dossier_id,
+            generation=keyset.generation + 1,
+            keys=valid.keys,
+            private=valid.private,
+            slots=(*keyset.slots, slot),
+            stations=stations_of(valid),
+            name=valid.name,
+            created_ns=time.time_ns(),
+        )
+
+    keep(context, publish(context, opened, add))
+    return code
+
+
+def _info(record: StationRecord, own: bytes) -> StationInfo:
+    return StationInfo(
+        id=station_id(record.public_key),
+        name=record.name,
+        enrolled=time_of(record.enrolled_ns),
+        revoked=None if record.revoked_ns is None else time_of(record.revoked_ns),
+        last_number=record.last_number,
+        this=record.public_key == own,
+    )
+
+
+def _pick(stations: tuple[StationRecord, ...], wanted: StationId | str) -> StationRecord:
+    if isinstance(wanted, bytes):
+        found = [item for item in stations if station_id(item.public_key) == wanted]
+    else:
+        found = [
+            item
+            for item in stations
+            if item.name == wanted or (len(wanted) >= 4 and station_id(item.public_key).hex().startswith(wanted))
+        ]
+    if not found:
+        raise NotFoundError("No station of this dossier has that id or name. List the stations to see them.")
+    if len(found) > 1:
+        raise InputError("Several stations have that name. Give more digits of the id.", code="ambiguous")
+    return found[0]

@@ -1,0 +1,339 @@
+"""Repository and Dossier: what an application holds in its hands.
+
+Here: two thin facades, each method a few lines that delegate down. Not here: any work.
+
+Rules: objects may be used from several threads. A `Dossier` that was unlocked keeps the dossier's private keys in memory until
+`lock()` or the end of the object; it never keeps the secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from .format.keyset import PrivateHalves
+from .operations import browse, dossiers, history, listing, opening, stations
+from .operations.context import DossierContext, RepositoryContext, station_mark
+from .operations.meter import Meter
+from .operations.open_file import open_content
+from .operations.restore import RestoreRequest, restore_snapshot
+from .operations.snapshot import SnapshotRequest, take_snapshot
+from .progress import Cancel, Progress
+from .station import StateFolder
+from .stores.url import open_store
+from .types import (
+    DossierId,
+    DossierInfo,
+    Entry,
+    HistoryReview,
+    MediumId,
+    Problem,
+    RepositoryId,
+    RestoreOptions,
+    RestoreReport,
+    Snapshot,
+    SnapshotKind,
+    SnapshotOptions,
+    SnapshotReport,
+    StationId,
+    StationInfo,
+)
+
+PathLike = str | os.PathLike[str]
+
+
+def init(
+    url: PathLike,
+    *,
+    protected: bool = True,
+    share: bool = False,
+    state_dir: PathLike | None = None,
+    station_name: str | None = None,
+    kdf_seconds: float = 0.7,
+) -> Repository:
+    """Make a repository at `url`, a folder's path or an address such as "usb:LABEL".
+
+    `protected=False` makes one whose dossiers have no secret: whoever holds the medium reads everything. `share=True` lets
+    files of 256 KiB and more that several dossiers hold be stored once. Both are decided for ever. `state_dir` is where this
+    station keeps its keys (default: the user's data folder), `station_name` what others see it as (default: the host's
+    name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
+
+    Raises RepositoryExistsError, StoreError, InputError for an address that is none.
+    """
+    state = StateFolder(state_dir, station_name=station_name)
+    store = open_store(url, create=True, station=station_mark(state), identify=opening.repository_ids)
+    try:
+        return Repository(
+            opening.init_repository(store, state, protected=protected, share=share, kdf_seconds=kdf_seconds)
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def open(url: PathLike, *, state_dir: PathLike | None = None, station_name: str | None = None) -> Repository:  # noqa: A001
+    """Open the repository at `url`. No secret is needed for this.
+
+    Raises RepositoryNotFoundError, UnsupportedFormatError, DamageError if its configuration is damaged, StoreError.
+    """
+    state = StateFolder(state_dir, station_name=station_name)
+    store = opening.open_existing_store(url, station_mark(state))
+    try:
+        return Repository(opening.open_repository(store, state))
+    except BaseException:
+        store.close()
+        raise
+
+
+class Repository:
+    """A repository that was made by `init` or opened by `open`. A context manager."""
+
+    def __init__(self, context: RepositoryContext) -> None:
+        """For `init` and `open`, which callers use."""
+        self._context = context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Repository({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The address, fit to be printed: without passwords."""
+        return self._context.store.url
+
+    @property
+    def id(self) -> RepositoryId:
+        """16 bytes; the same on every copy of the repository."""
+        return self._context.config.repository_id
+
+    @property
+    def medium_id(self) -> MediumId:
+        """16 bytes; another one on every copy of the repository."""
+        return self._context.config.medium_id
+
+    @property
+    def protected(self) -> bool:
+        """Whether every dossier has a secret."""
+        return self._context.config.protected
+
+    @property
+    def shared(self) -> bool:
+        """Whether dossiers share the storage of large equal files."""
+        return self._context.config.sharing
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What opening found and did not stop at, such as one of several configuration objects being damaged."""
+        return tuple(self._context.problems)
+
+    def create_dossier(self, name: str, *, secret: str | None = None) -> Dossier:
+        """Make a dossier, with a secret of at least 8 characters in a protected repository and none in another.
+
+        Losing the secret means losing the data. Raises SecretRequiredError, SecretTooShortError, DossierExistsError,
+        InputError, NotEnrolledError if this station neither made the repository nor is enrolled in a dossier of it.
+        """
+        return Dossier(self, dossiers.create_dossier(self._context, name, secret), None)
+
+    def dossier(self, name: str) -> Dossier:
+        """Return a dossier that this station is enrolled in. Raises DossierNotFoundError, NotEnrolledError."""
+        return Dossier(self, dossiers.find_dossier(self._context, name), None)
+
+    def dossiers(self) -> tuple[DossierInfo, ...]:
+        """Return every dossier in the repository, named where this station is enrolled."""
+        return dossiers.list_dossiers(self._context)
+
+    def unlock(self, secret: str, *, dossier: str | None = None) -> Dossier:
+        """Find the dossier that the secret (or recovery code) opens, enrol this station, and return it unlocked.
+
+        Takes the same time whatever the count of dossiers. Raises WrongSecretError, AmbiguousError if the secret opens
+        several and `dossier` does not name one, DamagedObjectError.
+        """
+        context, private = dossiers.unlock(self._context, secret, dossier)
+        return Dossier(self, context, private)
+
+    def remove_dossier(self, name: str, *, secret: str | None = None) -> None:
+        """Remove a dossier with all its snapshots from this medium, for ever. Needs the secret in a protected repository.
+
+        The space comes back with a prune. Raises as `dossier` and SecretRequiredError, WrongSecretError.
+        """
+        context = dossiers.find_dossier(self._context, name)
+        dossiers.open_private(context, secret)
+        dossiers.remove_dossier(context)
+
+    def close(self) -> None:
+        """Let go of the store. Closing twice does no harm."""
+        self._context.store.close()
+
+
+class Dossier:
+    """One client's set of files, its history and its secret. A context manager that locks at the end."""
+
+    def __init__(self, repository: Repository, context: DossierContext, private: PrivateHalves | None) -> None:
+        """For the methods of `Repository`, which callers use."""
+        self._repository = repository
+        self._context = context
+        self._private = private
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.lock()
+
+    def __repr__(self) -> str:
+        return f"Dossier({self._context.id.hex()}, {'unlocked' if self.unlocked else 'locked'})"
+
+    @property
+    def id(self) -> DossierId:
+        """16 bytes."""
+        return self._context.id
+
+    @property
+    def name(self) -> str:
+        """The name, as this station knows it."""
+        return self._context.pin.name
+
+    @property
+    def repository(self) -> Repository:
+        """The repository it is in."""
+        return self._repository
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether restoring needs no secret now."""
+        return self._private is not None
+
+    def unlock(self, secret: str) -> None:
+        """Keep the keys that restoring needs until `lock`. Raises WrongSecretError, DamagedObjectError."""
+        self._private = dossiers.open_private(self._context, secret).private
+
+    def lock(self) -> None:
+        """Forget those keys."""
+        self._private = None
+
+    def snapshot(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        *,
+        label: str | None = None,
+        kind: SnapshotKind = SnapshotKind.MANUAL,
+        exclude: Iterable[str] = (),
+        options: SnapshotOptions = SnapshotOptions(),
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> SnapshotReport:
+        """Save files and folders; needs no secret. Returns when the snapshot is whole on the store.
+
+        One folder becomes the root of the snapshot; of several paths the deepest common folder does. `exclude` are patterns
+        in gitignore syntax. Files that cannot be read are in the report's `problems`. Cancelling leaves the repository good,
+        and the next run goes on from what was stored.
+
+        Raises SourceMissingError, SourceEmptyError, InputError, StationRevokedError, StoreError,
+        OperationCancelledError. Source: docs/format/11-protocol.md.
+        """
+        request = SnapshotRequest(paths=_paths(paths), label=label, kind=kind, exclude=tuple(exclude), options=options)
+        return take_snapshot(self._context, request, Meter(progress, cancel))
+
+    def list(self) -> Sequence[Snapshot]:
+        """Return the snapshots, newest first."""
+        return self.review().snapshots
+
+    def review(self) -> HistoryReview:
+        """Return the snapshots, those that were taken away, and what is wrong with manifests."""
+        return history.review_history(self._context)
+
+    def find(self, name: str) -> Snapshot:
+        """Return the snapshot that "latest", "latest~2", an id or an unambiguous beginning of one (4 digits) names.
+
+        Raises SnapshotNotFoundError, AmbiguousError.
+        """
+        return history.snapshot_of(listing.find_manifest(self._context, name))
+
+    def entries(
+        self, snapshot: Snapshot | str, path: str = "", *, recursive: bool = True, secret: str | None = None
+    ) -> Iterator[Entry]:
+        """Yield what is below `path`, depth first and lazily; the entry itself if it is no folder.
+
+        Raises SecretRequiredError, WrongSecretError, EntryNotFoundError, DamageError, at the call or while iterating.
+        """
+        return browse.iterate_entries(self._view(snapshot, secret), path, recursive=recursive)
+
+    def open_file(self, snapshot: Snapshot | str, path: str, *, secret: str | None = None) -> BinaryIO:
+        """Open a file of a snapshot as a seekable stream that loads only what is read. Raises as `entries`."""
+        return open_content(self._view(snapshot, secret), path)
+
+    def restore(
+        self,
+        snapshot: Snapshot | str,
+        *,
+        to: PathLike,
+        paths: Iterable[str] = (),
+        secret: str | None = None,
+        options: RestoreOptions = RestoreOptions(),
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> RestoreReport:
+        """Restore a snapshot, or `paths` of it (patterns with * ? [ too), into the folder `to`.
+
+        Nothing outside `to` is written. An interrupted restore goes on when it is run again. What the target cannot hold
+        and what is damaged is in the report's `problems`.
+
+        Raises SecretRequiredError, WrongSecretError, TargetNotEmptyError, TargetError, EntryNotFoundError, StoreError,
+        OperationCancelledError, InputError.
+        """
+        request = RestoreRequest(
+            manifest=listing.find_manifest(self._context, snapshot),
+            to=os.path.abspath(os.fspath(to)),
+            paths=tuple(paths),
+            options=options,
+        )
+        return restore_snapshot(self._context, request, self._opened(secret), Meter(progress, cancel))
+
+    def stations(self) -> tuple[StationInfo, ...]:
+        """Return the stations that may write, or might once, in order of enrolment."""
+        return stations.list_stations(self._context)
+
+    def revoke_station(self, station: StationId | str, *, secret: str | None = None) -> None:
+        """Refuse what a station (id, beginning of its hexadecimal id, or name) writes from now on. Raises NotFoundError."""
+        opened = dossiers.open_private_or(self._context, secret, self._private)
+        self._context = stations.revoke_station(self._context, station, opened)
+
+    def rename(self, name: str, *, secret: str | None = None) -> None:
+        """Give the dossier another name. Raises DossierExistsError, InputError, SecretRequiredError, WrongSecretError."""
+        opened = dossiers.open_private_or(self._context, secret, self._private)
+        self._context = dossiers.rename_dossier(self._context, name, opened)
+
+    def add_recovery_code(self, *, secret: str | None = None) -> str:
+        """Make a code that opens the dossier like its secret does, for a printed sheet. It is kept nowhere else."""
+        opened = dossiers.open_private_or(self._context, secret, self._private)
+        return stations.add_recovery_code(self._context, opened)
+
+    def _opened(self, secret: str | None) -> PrivateHalves | None:
+        """Return the private keys: held, opened with the secret, or none (a station's own newest snapshot needs none)."""
+        if self._private is not None:
+            return self._private
+        if secret is None and self._repository.protected:
+            return None
+        return dossiers.open_private(self._context, secret).private
+
+    def _view(self, snapshot: Snapshot | str, secret: str | None) -> browse.SnapshotView:
+        manifest = listing.find_manifest(self._context, snapshot)
+        return browse.open_view(self._context, manifest, self._opened(secret))
+
+
+def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
+    if isinstance(paths, (str, Path)) or hasattr(paths, "__fspath__"):
+        return (os.fspath(paths),)  # type: ignore[arg-type]
+    return tuple(os.fspath(path) for path in paths)
