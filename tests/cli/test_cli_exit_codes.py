@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from snapstore import errors
-from snapstore.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_problems
+from snapstore.cli.exit_codes import DAMAGE_CODES, ExitCode, exit_code_of, exit_code_of_problems
 from snapstore.types import Problem
 
 from .conftest import ROOT, Shop
@@ -54,7 +56,22 @@ def test_problems() -> None:
 
     assert exit_code_of_problems([]) == 0
     assert exit_code_of_problems([problem("unreadable")]) == 3
-    assert exit_code_of_problems([problem("unreadable"), problem("damaged_object")]) == 13
+    assert exit_code_of_problems([problem("unreadable"), problem("damaged_blob")]) == 13
+
+
+def damage_codes_in_the_source() -> Iterator[str]:
+    kinds = {kind.__name__: kind for kind in all_errors(errors.DamageError)}
+    yield from (kind.default_code for kind in kinds.values())
+    for path in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                for keyword in node.keywords:
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                        yield str(keyword.value.value)
+
+
+def test_every_code_of_damage_is_known() -> None:
+    assert set(damage_codes_in_the_source()) == DAMAGE_CODES
 
 
 def test_the_guide_has_the_same_table() -> None:

@@ -101,8 +101,11 @@ def test_restore_overwrite_and_dry_run(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_restore_of_one_path(shop: Shop, tmp_path: Path) -> None:
-    shop.run("restore", "latest", "--to", tmp_path / "out", "ring.jpg").done()
-    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["ring.jpg"]
+    for number, path in enumerate(("photos/ring.jpg", "photos", "*.jpg")):
+        target = tmp_path / str(number)
+        shop.run("restore", "latest", "--to", target, path).done()
+        assert [path.name for path in target.rglob("*") if path.is_file()] == ["ring.jpg"]
+    assert shop.run("restore", "latest", "--to", tmp_path / "none", "ring.jpg").code == 1
 
 
 def test_dossiers(fresh: Shop) -> None:
@@ -137,7 +140,7 @@ def test_stations(fresh: Shop, tmp_path: Path) -> None:
 def test_unprotected_needs_no_secret(unprotected: Shop, tmp_path: Path) -> None:
     unprotected.run("snapshot", unprotected.files).done()
     new_state = tmp_path / "new computer"
-    unprotected.run("-d", "shop", "restore", "latest", "--to", tmp_path / "out", state=new_state).done()
+    unprotected.run("restore", "latest", "--to", tmp_path / "out", state=new_state).done()
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 2
 
 

@@ -13,7 +13,7 @@ import click
 
 from ...types import SnapshotKind, SnapshotReport
 from ..context import Session, global_options
-from ..exit_codes import exit_code_of_problems
+from ..exit_codes import ExitCode
 from ..output import count, human_seconds, human_size, printable
 from ..parameters import size_option
 from ..progress import MODES, show_progress
@@ -81,7 +81,7 @@ def command(
             cancel=cancel,
         )
     _tell(session, report, dossier.name)
-    return exit_code_of_problems(report.problems)
+    return ExitCode.PROBLEMS if report.problems else ExitCode.DONE
 
 
 def _tell(session: Session, report: SnapshotReport, dossier_name: str) -> None:
