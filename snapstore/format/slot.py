@@ -39,6 +39,9 @@ class SlotKind(IntEnum):
     RECOVERY = 2
 
 
+_KINDS: Final[dict[int, SlotKind]] = {kind.value: kind for kind in SlotKind}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateHalves:
     """What a secret opens: the dossier's signing key and decryption key."""
@@ -69,6 +72,7 @@ class Slot:
 
     slot_id: bytes
     kind: int
+    """A `SlotKind` where this version knows it."""
     kdf_generation: int
     """Which Argon2id parameters of the config; 0 for an open slot."""
     commitment: bytes
@@ -97,9 +101,10 @@ def encode_slot(slot: Slot) -> list[object]:
 def decode_slot(value: object, what: str) -> Slot:
     """The slot of an array; it may be damaged within."""
     slot_id, kind, kdf_generation, commitment, wrapped, slot_hash = as_list(value, what, "slots", 6)
+    number = as_int(kind, what, "slots", 0, U32_MAX)
     return Slot(
         slot_id=as_bytes(slot_id, what, "slots", SLOT_ID_BYTES),
-        kind=as_int(kind, what, "slots", 0, U32_MAX),
+        kind=_KINDS.get(number, number),
         kdf_generation=as_int(kdf_generation, what, "slots", 0, U32_MAX),
         commitment=as_bytes(commitment, what, "slots", COMMITMENT_BYTES),
         wrapped=as_bytes(wrapped, what, "slots", WRAPPED_BYTES),
@@ -123,10 +128,10 @@ def make_slot(  # noqa: PLR0913, PLR0917 - all of it is bound into the slot
         slot_id = random_bytes(SLOT_ID_BYTES)
     wrap_key, commitment = slot_keys(master, slot_id)
     wrapped = seal(wrap_key, private.to_bytes(), repository_id + dossier_id + slot_id, nonce=nonce)
-    fields: list[object] = [slot_id, int(kind), kdf_generation, commitment, wrapped]
+    fields: list[object] = [slot_id, kind, kdf_generation, commitment, wrapped]
     return Slot(
         slot_id=slot_id,
-        kind=int(kind),
+        kind=kind,
         kdf_generation=kdf_generation,
         commitment=commitment,
         wrapped=wrapped,

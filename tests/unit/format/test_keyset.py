@@ -136,6 +136,7 @@ def test_unknown_kinds_of_slot_are_kept(build: Build, keyset: Keyset, private: P
     future = make_slot(99, 1, MASTER, private, keyset.repository_id, keyset.dossier_id)  # type: ignore[arg-type]
     decoded = decode_keyset(build(slots=[*keyset.slots, future]))
     assert [slot.kind for slot in decoded.slots] == [SlotKind.SECRET, 99]
+    assert decoded.slots[0].kind is SlotKind.SECRET
 
 
 @pytest.mark.parametrize(
