@@ -80,8 +80,8 @@ DAMAGE_CODES = frozenset(
         "verification_failed",
     }
 )
-"""Every code that an error of the class DamageError can have. A problem in a report has only the code left of its error;
-a test reads the package's source and fails when one is missing here."""
+"""Every code that an error of the class DamageError can have. A problem in a report has only its error's code left; a
+test reads the package's source and fails when one is missing here."""
 
 
 def exit_code_of(error: BaseException) -> ExitCode:

@@ -32,7 +32,8 @@ _CURRENT_CHARACTERS = 40
 @contextlib.contextmanager
 def show_progress(mode: str, output: Output) -> Iterator[Progress]:
     """Give the progress for an operation and put the terminal in order afterwards."""
-    if mode == "auto":
+    asked = mode != "auto"
+    if not asked:
         mode = "none" if output.quiet or output.json else "bar" if sys.stderr.isatty() else "plain"
     if mode == "bar":
         with contextlib.suppress(ModuleNotFoundError):
@@ -45,7 +46,7 @@ def show_progress(mode: str, output: Output) -> Iterator[Progress]:
     if mode == "none":
         yield NullProgress()
         return
-    lines = _JsonLines(sys.stderr) if mode == "json" else _PlainLines(sys.stderr)
+    lines = _JsonLines(sys.stderr) if mode == "json" else _PlainLines(sys.stderr, brief=not asked)
     try:
         yield lines
     finally:
@@ -53,12 +54,16 @@ def show_progress(mode: str, output: Output) -> Iterator[Progress]:
 
 
 class _Lines:
-    """Writes a line when the phase changes or the interval is over, and the last state at the end."""
+    """Writes a line when the phase changes or the interval is over, and the last state at the end.
+
+    If `brief`, only when the interval is over: what takes a moment says nothing.
+    """
 
     interval = PLAIN_INTERVAL_SECONDS
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, brief: bool = False) -> None:
         self._stream = stream
+        self._brief = brief
         self._due = time.monotonic() + self.interval
         self._phase: str | None = None
         self._unwritten: ProgressStatus | None = None
@@ -66,13 +71,14 @@ class _Lines:
     def update(self, status: ProgressStatus) -> None:
         """Write `status` if it is time to."""
         self._unwritten = status
-        if status.phase != self._phase or time.monotonic() >= self._due:
+        new_phase = status.phase != self._phase and not self._brief
+        if new_phase or time.monotonic() >= self._due:
             self._phase = status.phase
             self._write(status)
 
     def finish(self) -> None:
         """Write the last state if it has not been."""
-        if self._unwritten is not None:
+        if self._unwritten is not None and not self._brief:
             self._write(self._unwritten)
 
     def _write(self, status: ProgressStatus) -> None:

@@ -71,7 +71,7 @@ def damage_codes_in_the_source() -> Iterator[str]:
 
 
 def test_every_code_of_damage_is_known() -> None:
-    assert set(damage_codes_in_the_source()) == DAMAGE_CODES
+    assert set(damage_codes_in_the_source()) - DAMAGE_CODES == set()
 
 
 def test_the_guide_has_the_same_table() -> None:

@@ -41,7 +41,7 @@ def started(command: list[str], **environment: str):  # type: ignore[no-untyped-
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_snapshot_is_interrupted_and_run_again(fresh: Shop, number: signal.Signals) -> None:
-    for index in range(40):
+    for index in range(25):
         (fresh.files / f"scan {index}.bin").write_bytes(os.urandom(3_000_000))
     with started(fresh.command("snapshot", fresh.files, "--progress", "json")) as process:
         assert b"progress" in process.stderr.readline()
@@ -56,7 +56,7 @@ def test_a_snapshot_is_interrupted_and_run_again(fresh: Shop, number: signal.Sig
 
 
 def test_a_restore_is_interrupted_and_run_again(fresh: Shop, tmp_path: Path) -> None:
-    for index in range(40):
+    for index in range(25):
         (fresh.files / f"scan {index}.bin").write_bytes(os.urandom(3_000_000))
     fresh.run("snapshot", fresh.files, "--no-verify-writes").done()
     target = tmp_path / "out"

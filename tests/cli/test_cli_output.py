@@ -137,9 +137,10 @@ def test_progress_as_json_lines(fresh: Shop) -> None:
 
 
 def test_progress_as_plain_lines(fresh: Shop) -> None:
-    result = fresh.run("snapshot", fresh.files).done()
+    result = fresh.run("snapshot", fresh.files, "--progress", "plain").done()
     assert "2 files" in result.err or "2 of 2 files" in result.err
     assert "\x1b" not in result.err
+    assert fresh.run("snapshot", fresh.files).done().err == ""  # over too soon for a line
     assert fresh.run("snapshot", fresh.files, "--progress", "none").done().err == ""
 
 
