@@ -23,6 +23,8 @@ NOT_SAVED = ["/stock.db", "/stock.db-journal", "/stock.db-wal", "/stock.db-shm",
 
 ADVICE = {
     "repository_not_found": "The backup stick is not plugged in, or was never set up.",
+    "medium_not_connected": "The backup stick is not plugged in.",
+    "store_absent": "The backup stick is not plugged in.",
     "not_enrolled": "This computer does not know the stick yet: set it up, or restore once with the secret.",
     "wrong_secret": "That is not the secret of this shop's backup.",
     "secret_too_short": "A secret needs at least 8 characters.",

@@ -20,6 +20,7 @@ from ..errors import (
     OperationCancelledError,
     RepositoryNotFoundError,
     SecretRequiredError,
+    SnapstoreError,
     WrongSecretError,
 )
 from ..types import Problem
@@ -50,6 +51,9 @@ RULES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (InputError, ExitCode.USAGE),
 )
 """The first class that fits decides; whatever fits none is FAILED."""
+
+ABSENT_MEDIUM_CODES = frozenset({"medium_not_connected", "store_absent"})
+"""Store errors that say what a missing repository says: plug the medium in."""
 
 
 DAMAGE_CODES = frozenset(
@@ -86,6 +90,8 @@ test reads the package's source and fails when one is missing here."""
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """Return the exit code for an exception that ended the command."""
+    if isinstance(error, SnapstoreError) and error.code in ABSENT_MEDIUM_CODES:
+        return ExitCode.NO_REPOSITORY
     for kind, code in RULES:
         if isinstance(error, kind):
             return code

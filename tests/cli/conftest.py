@@ -58,7 +58,7 @@ class Shop:
             repository.create_dossier("shop", secret=self.secret if self.protected else None)
         return self
 
-    def command(self, *arguments: str | Path, state: Path | None = None, repo: Path | None = None) -> list[str]:
+    def command(self, *arguments: str | Path, state: Path | None = None, repo: Path | str | None = None) -> list[str]:
         places = ["-r", str(repo or self.repo), "--state-dir", str(state or self.state)]
         return [sys.executable, "-m", "snapstore", *places, *map(str, arguments)]
 
@@ -66,7 +66,7 @@ class Shop:
         self,
         *arguments: str | Path,
         state: Path | None = None,
-        repo: Path | None = None,
+        repo: Path | str | None = None,
         secret: str | None = None,
         stdin: bytes = b"",
     ) -> Result:

@@ -134,7 +134,7 @@ def _something_that_cannot_be_saved(folder: Path) -> None:
 
 
 def test_10_no_repository(shop: Shop, tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "nowhere"):
+    for place in (tmp_path, tmp_path / "nowhere", "usb:no medium has such a name"):
         result = shop.run("list", repo=place)
         assert (result.code, result.out) == (10, "")
 
