@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import snapstore
 
 SECRET = "a secret for round trips"
-EXAMPLES = 30
+EXAMPLES = 20
 POSIX = os.name == "posix"
 Content = bytes | str | tuple[str, int] | dict[bytes, "Content"]
 
