@@ -2,9 +2,10 @@
 
 Here: two thin facades, each method a few lines that delegate down. Not here: any work.
 
-Rules: objects may be used from several threads. A `Dossier` that was unlocked keeps the dossier's private keys in memory until
-`lock()` or the end of the object; it never keeps the secret.
-"""
+Operations are imported when they are first called, so that a program which embeds this starts quickly.
+
+Rules: objects may be used from several threads. A `Dossier` that was unlocked keeps the dossier's private keys in
+memory until `lock()` or the end of the object; it never keeps the secret."""
 
 from __future__ import annotations
 
@@ -12,18 +13,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from .format.keyset import PrivateHalves
-from .operations import browse, dossiers, history, listing, opening, stations
-from .operations.context import DossierContext, RepositoryContext, station_mark
-from .operations.meter import Meter
-from .operations.open_file import open_content
-from .operations.restore import RestoreRequest, restore_snapshot
-from .operations.snapshot import SnapshotRequest, take_snapshot
 from .progress import Cancel, Progress
-from .station import StateFolder
-from .stores.url import open_store
 from .types import (
     DossierId,
     DossierInfo,
@@ -42,6 +34,11 @@ from .types import (
     StationInfo,
 )
 
+if TYPE_CHECKING:
+    from .format.keyset import PrivateHalves
+    from .operations.browse import SnapshotView
+    from .operations.context import DossierContext, RepositoryContext
+
 PathLike = str | os.PathLike[str]
 
 
@@ -56,13 +53,18 @@ def init(
 ) -> Repository:
     """Make a repository at `url`, a folder's path or an address such as "usb:LABEL".
 
-    `protected=False` makes one whose dossiers have no secret: whoever holds the medium reads everything. `share=True` lets
-    files of 256 KiB and more that several dossiers hold be stored once. Both are decided for ever. `state_dir` is where this
-    station keeps its keys (default: the user's data folder), `station_name` what others see it as (default: the host's
-    name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
+    `protected=False` makes one whose dossiers have no secret: whoever holds the medium reads everything. `share=True`
+    lets files of 256 KiB and more that several dossiers hold be stored once. Both are decided for ever. `state_dir` is
+    where this station keeps its keys (default: the user's data folder), `station_name` what others see it as (default:
+    the host's name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
 
     Raises RepositoryExistsError, StoreError, InputError for an address that is none.
     """
+    from .operations import opening
+    from .operations.context import station_mark
+    from .station import StateFolder
+    from .stores.url import open_store
+
     state = StateFolder(state_dir, station_name=station_name)
     store = open_store(url, create=True, station=station_mark(state), identify=opening.repository_ids)
     try:
@@ -74,11 +76,15 @@ def init(
         raise
 
 
-def open(url: PathLike, *, state_dir: PathLike | None = None, station_name: str | None = None) -> Repository:  # noqa: A001
+def open(url: PathLike, *, state_dir: PathLike | None = None, station_name: str | None = None) -> Repository:
     """Open the repository at `url`. No secret is needed for this.
 
     Raises RepositoryNotFoundError, UnsupportedFormatError, DamageError if its configuration is damaged, StoreError.
     """
+    from .operations import opening
+    from .operations.context import station_mark
+    from .station import StateFolder
+
     state = StateFolder(state_dir, station_name=station_name)
     store = opening.open_existing_store(url, station_mark(state))
     try:
@@ -142,14 +148,20 @@ class Repository:
         Losing the secret means losing the data. Raises SecretRequiredError, SecretTooShortError, DossierExistsError,
         InputError, NotEnrolledError if this station neither made the repository nor is enrolled in a dossier of it.
         """
+        from .operations import dossiers
+
         return Dossier(self, dossiers.create_dossier(self._context, name, secret), None)
 
     def dossier(self, name: str) -> Dossier:
         """Return a dossier that this station is enrolled in. Raises DossierNotFoundError, NotEnrolledError."""
+        from .operations import dossiers
+
         return Dossier(self, dossiers.find_dossier(self._context, name), None)
 
     def dossiers(self) -> tuple[DossierInfo, ...]:
         """Return every dossier in the repository, named where this station is enrolled."""
+        from .operations import dossiers
+
         return dossiers.list_dossiers(self._context)
 
     def unlock(self, secret: str, *, dossier: str | None = None) -> Dossier:
@@ -158,14 +170,19 @@ class Repository:
         Takes the same time whatever the count of dossiers. Raises WrongSecretError, AmbiguousError if the secret opens
         several and `dossier` does not name one, DamagedObjectError.
         """
+        from .operations import dossiers
+
         context, private = dossiers.unlock(self._context, secret, dossier)
         return Dossier(self, context, private)
 
     def remove_dossier(self, name: str, *, secret: str | None = None) -> None:
-        """Remove a dossier with all its snapshots from this medium, for ever. Needs the secret in a protected repository.
+        """Remove a dossier with all its snapshots from this medium, for ever. Needs the secret in a protected
+        repository.
 
         The space comes back with a prune. Raises as `dossier` and SecretRequiredError, WrongSecretError.
         """
+        from .operations import dossiers
+
         context = dossiers.find_dossier(self._context, name)
         dossiers.open_private(context, secret)
         dossiers.remove_dossier(context)
@@ -217,33 +234,40 @@ class Dossier:
 
     def unlock(self, secret: str) -> None:
         """Keep the keys that restoring needs until `lock`. Raises WrongSecretError, DamagedObjectError."""
+        from .operations import dossiers
+
         self._private = dossiers.open_private(self._context, secret).private
 
     def lock(self) -> None:
         """Forget those keys."""
         self._private = None
 
-    def snapshot(
+    def snapshot(  # noqa: PLR0913 - each is a wish of its own, and all but the first have a default
         self,
         paths: PathLike | Iterable[PathLike],
         *,
         label: str | None = None,
         kind: SnapshotKind = SnapshotKind.MANUAL,
         exclude: Iterable[str] = (),
-        options: SnapshotOptions = SnapshotOptions(),
+        options: SnapshotOptions | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> SnapshotReport:
         """Save files and folders; needs no secret. Returns when the snapshot is whole on the store.
 
-        One folder becomes the root of the snapshot; of several paths the deepest common folder does. `exclude` are patterns
-        in gitignore syntax. Files that cannot be read are in the report's `problems`. Cancelling leaves the repository good,
-        and the next run goes on from what was stored.
+        One folder becomes the root of the snapshot; of several paths the deepest common folder does. `exclude` are
+        patterns in gitignore syntax. Files that cannot be read are in the report's `problems`. Cancelling leaves the
+        repository good, and the next run goes on from what was stored.
 
         Raises SourceMissingError, SourceEmptyError, InputError, StationRevokedError, StoreError,
         OperationCancelledError. Source: docs/format/11-protocol.md.
         """
-        request = SnapshotRequest(paths=_paths(paths), label=label, kind=kind, exclude=tuple(exclude), options=options)
+        from .operations.meter import Meter
+        from .operations.snapshot import SnapshotRequest, take_snapshot
+
+        request = SnapshotRequest(
+            paths=_paths(paths), label=label, kind=kind, exclude=tuple(exclude), options=options or SnapshotOptions()
+        )
         return take_snapshot(self._context, request, Meter(progress, cancel))
 
     def list(self) -> Sequence[Snapshot]:
@@ -252,6 +276,8 @@ class Dossier:
 
     def review(self) -> HistoryReview:
         """Return the snapshots, those that were taken away, and what is wrong with manifests."""
+        from .operations import history
+
         return history.review_history(self._context)
 
     def find(self, name: str) -> Snapshot:
@@ -259,6 +285,8 @@ class Dossier:
 
         Raises SnapshotNotFoundError, AmbiguousError.
         """
+        from .operations import history, listing
+
         return history.snapshot_of(listing.find_manifest(self._context, name))
 
     def entries(
@@ -268,67 +296,95 @@ class Dossier:
 
         Raises SecretRequiredError, WrongSecretError, EntryNotFoundError, DamageError, at the call or while iterating.
         """
+        from .operations import browse
+
         return browse.iterate_entries(self._view(snapshot, secret), path, recursive=recursive)
 
     def open_file(self, snapshot: Snapshot | str, path: str, *, secret: str | None = None) -> BinaryIO:
         """Open a file of a snapshot as a seekable stream that loads only what is read. Raises as `entries`."""
+        from .operations.open_file import open_content
+
         return open_content(self._view(snapshot, secret), path)
 
-    def restore(
+    def restore(  # noqa: PLR0913 - each is a wish of its own, and most have a default
         self,
         snapshot: Snapshot | str,
         *,
         to: PathLike,
         paths: Iterable[str] = (),
         secret: str | None = None,
-        options: RestoreOptions = RestoreOptions(),
+        options: RestoreOptions | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> RestoreReport:
         """Restore a snapshot, or `paths` of it (patterns with * ? [ too), into the folder `to`.
 
-        Nothing outside `to` is written. An interrupted restore goes on when it is run again. What the target cannot hold
-        and what is damaged is in the report's `problems`.
+        Nothing outside `to` is written. An interrupted restore goes on when it is run again. What the target cannot
+        hold and what is damaged is in the report's `problems`.
 
         Raises SecretRequiredError, WrongSecretError, TargetNotEmptyError, TargetError, EntryNotFoundError, StoreError,
         OperationCancelledError, InputError.
         """
+        from .operations import listing
+        from .operations.meter import Meter
+        from .operations.restore import RestoreRequest, restore_snapshot
+
         request = RestoreRequest(
             manifest=listing.find_manifest(self._context, snapshot),
             to=os.path.abspath(os.fspath(to)),
             paths=tuple(paths),
-            options=options,
+            options=options or RestoreOptions(),
         )
         return restore_snapshot(self._context, request, self._opened(secret), Meter(progress, cancel))
 
     def stations(self) -> tuple[StationInfo, ...]:
         """Return the stations that may write, or might once, in order of enrolment."""
+        from .operations import stations
+
         return stations.list_stations(self._context)
 
     def revoke_station(self, station: StationId | str, *, secret: str | None = None) -> None:
-        """Refuse what a station (id, beginning of its hexadecimal id, or name) writes from now on. Raises NotFoundError."""
+        """Refuse what a station (id, beginning of its hexadecimal id, or name) writes from now on.
+
+        Raises NotFoundError.
+        """
+        from .operations import dossiers, stations
+
         opened = dossiers.open_private_or(self._context, secret, self._private)
         self._context = stations.revoke_station(self._context, station, opened)
 
     def rename(self, name: str, *, secret: str | None = None) -> None:
-        """Give the dossier another name. Raises DossierExistsError, InputError, SecretRequiredError, WrongSecretError."""
+        """Give the dossier another name.
+
+        Raises DossierExistsError, InputError, SecretRequiredError, WrongSecretError.
+        """
+        from .operations import dossiers
+
         opened = dossiers.open_private_or(self._context, secret, self._private)
         self._context = dossiers.rename_dossier(self._context, name, opened)
 
     def add_recovery_code(self, *, secret: str | None = None) -> str:
         """Make a code that opens the dossier like its secret does, for a printed sheet. It is kept nowhere else."""
+        from .operations import dossiers, stations
+
         opened = dossiers.open_private_or(self._context, secret, self._private)
         return stations.add_recovery_code(self._context, opened)
 
     def _opened(self, secret: str | None) -> PrivateHalves | None:
-        """Return the private keys: held, opened with the secret, or none (a station's own newest snapshot needs none)."""
+        """Return the private keys: held, opened with the secret, or none (a station's own newest snapshot
+        needs none).
+        """
+        from .operations import dossiers
+
         if self._private is not None:
             return self._private
         if secret is None and self._repository.protected:
             return None
         return dossiers.open_private(self._context, secret).private
 
-    def _view(self, snapshot: Snapshot | str, secret: str | None) -> browse.SnapshotView:
+    def _view(self, snapshot: Snapshot | str, secret: str | None) -> SnapshotView:
+        from .operations import browse, listing
+
         manifest = listing.find_manifest(self._context, snapshot)
         return browse.open_view(self._context, manifest, self._opened(secret))
 

@@ -3,10 +3,9 @@
 Here: NewTypes for every id, and the frozen records that operations return. Not here: how any of it is stored
 (`snapstore.format`) or computed (`snapstore.operations`).
 
-Rules: sizes are bytes, times are aware `datetime`, durations are seconds. `raw_size` is plaintext, `stored_size` what lies
-on the store. Paths inside a snapshot are `str`, elements joined by "/", undecodable bytes as lone surrogates
-(`os.fsdecode`'s way), and "" is the root.
-"""
+Rules: sizes are bytes, times are aware `datetime`, durations are seconds. `raw_size` is plaintext, `stored_size` what
+lies on the store. Paths inside a snapshot are `str`, elements joined by "/", undecodable bytes as lone surrogates
+(`os.fsdecode`'s way), and "" is the root."""
 
 from __future__ import annotations
 
@@ -63,8 +62,8 @@ class Overwrite(StrEnum):
 class Problem:
     """Something that did not go as asked and did not stop the operation.
 
-    `code` is stable, for programs; `path` is the path within the snapshot, or of the source or target; `message` is for people.
-    """
+    `code` is stable, for programs; `path` is the path within the snapshot, or of the source or target; `message` is
+    for people."""
 
     code: str
     path: str

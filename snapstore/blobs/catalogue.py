@@ -3,9 +3,8 @@
 Here: which packs there are, which are condemned, what is in them. Not here: the index itself, or who decides to delete.
 
 Rules: an index entry whose pack is not listed is ignored. Packs that no index names are read by their headers, so an
-interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their headers too.
-A condemn object that cannot be read is an error: what it condemns is unknown.
-"""
+interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their headers
+too. A condemn object that cannot be read is an error: what it condemns is unknown."""
 
 from __future__ import annotations
 
@@ -108,7 +107,7 @@ def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> Loade
                 present.append(pack)
     loaded.index.load(present)
     for name, size, _ in loaded.index.packs():
-        loaded.index.set_usable(name, loaded.listed.get(name) == size)
+        loaded.index.set_usable(name, usable=loaded.listed.get(name) == size)
     return loaded
 
 

@@ -3,13 +3,13 @@
 Here: the in-memory index, built from the plaintext of index objects or of pack headers. Not here: reading those from a
 store (`blobs.catalogue`).
 
-Shape: entries stay as the bytes they were read as (84 each, docs/format/06-packs.md), one string per pack. Over them lie
-24-byte records, sorted: 16 bytes of blob id, pack number u32, entry number u32, both big-endian so that the order of bytes is
-the order of numbers. The kernel sorts and searches them; no Python object exists per blob. Packs stored in this session go
-into a small dictionary on top.
+Shape: entries stay as the bytes they were read as (84 each, docs/format/06-packs.md), one string per pack. Over them
+lie 24-byte records, sorted: 16 bytes of blob id, pack number u32, entry number u32, both big-endian so that the order
+of bytes is the order of numbers. The kernel sorts and searches them; no Python object exists per blob. Packs stored in
+this session go into a small dictionary on top.
 
-Rules: adding is for one thread, finding for any. A pack that is not usable is skipped by writers and still read by readers.
-"""
+Rules: adding is for one thread, finding for any. A pack that is not usable is skipped by writers and still read by
+readers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BlobIndex:
         parts = [bytes(self._records)]
         for pack in packs:
             if pack.name not in self._numbers:
-                number = self._append(pack, usable)
+                number = self._append(pack, usable=usable)
                 parts.append(_records_of(pack.entries_bytes, number))
         if len(parts) > 1:
             records = bytearray(b"".join(parts))
@@ -69,12 +69,12 @@ class BlobIndex:
         """Add one pack that was just stored, cheaply."""
         if pack.name in self._numbers:
             return
-        number = self._append(pack, True)
+        number = self._append(pack, usable=True)
         data = pack.entries_bytes
         for position, at in enumerate(range(_COUNT_BYTES, len(data), ENTRY_BYTES)):
             self._added.setdefault(data[at : at + _PREFIX_BYTES], []).append((number, position))
 
-    def set_usable(self, pack: str, usable: bool) -> None:
+    def set_usable(self, pack: str, *, usable: bool) -> None:
         """Say whether writers may rely on the copies in `pack`."""
         number = self._numbers.get(pack)
         if number is not None:
@@ -94,7 +94,7 @@ class BlobIndex:
             if entry.blob_id == blob_id:
                 yield BlobCopy(self._names[number], self._sizes[number], self._usable[number], entry)
 
-    def _append(self, pack: IndexedPack, usable: bool) -> int:
+    def _append(self, pack: IndexedPack, *, usable: bool) -> int:
         number = len(self._names)
         self._names.append(pack.name)
         self._sizes.append(pack.pack_size)

@@ -43,8 +43,8 @@ class BlobReader:
     def load(self, plain_hash: PlainHash, *, shared: bool = False) -> bytes:
         """Return the plaintext with that hash.
 
-        Raises MissingObjectError if no copy is known, DamagedObjectError if none is whole, StoreError if the store fails.
-        """
+        Raises MissingObjectError if no copy is known, DamagedObjectError if none is whole, StoreError if the store
+        fails."""
         domains = self._shared if shared else self._own
         found = self._try_copies(plain_hash, domains)
         if found is None and self._refresh is not None:

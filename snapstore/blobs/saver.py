@@ -4,10 +4,10 @@ Here: batches of chunks going through a few sealing threads into one writing thr
 
     caller --batch--> workers: hash, look up, compress, seal, verify --blobs--> writer: packs, store
 
-Rules: the queue to the writer is bounded, and callers bound what they submit (`Batch.result` blocks), so memory stays flat.
-A copy that some other dossier stored is reused only after it was fetched and opened once (docs/format/05-blobs.md).
-`relied` collects every pack that a returned h needs. The first error of any thread comes out of every later call.
-"""
+Rules: the queue to the writer is bounded, and callers bound what they submit (`Batch.result` blocks), so memory stays
+flat. A copy that some other dossier stored is reused only after it was fetched and opened once
+(docs/format/05-blobs.md). `relied` collects every pack that a returned h needs. The first error of any thread comes
+out of every later call."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from ..format.index import IndexedPack
+from ..format.pack import BlobKind
 from ..types import BlobId, PlainHash
 from .index import BlobCopy, BlobIndex
 from .packer import PackWriter
@@ -41,7 +42,7 @@ class BlobSaver:
         self.blobs_reused = 0
         self._index = index
         self._reader = reader
-        self._claimed: set[BlobId] = set()
+        self._claimed: set[tuple[BlobKind, BlobId]] = set()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._packs: PackWriter | None = None
@@ -83,17 +84,17 @@ class BlobSaver:
         self._raise_failure()
         plain_hash = self.sealer.keys.own.hash(plaintext)
         blob_id = self.sealer.keys.own.address(plain_hash)[0]
-        if not self._known(blob_id, plain_hash, shared=False):
+        if not self._known(BlobKind.TREE, blob_id, plain_hash, shared=False):
             self._trees.append(self._workers.submit(self._seal_tree, plaintext, plain_hash, list(children)))
             if len(self._trees) > 256:
                 self._settle(self._trees[:128])
                 del self._trees[:128]
         return plain_hash
 
-    def rely_on(self, plain_hash: PlainHash, *, shared: bool) -> bool:
+    def rely_on(self, kind: BlobKind, plain_hash: PlainHash, *, shared: bool) -> bool:
         """Note that a snapshot needs the blob, without saving it. False if no usable copy is known."""
         return any(
-            blob_id in self._claimed or self._reuse(blob_id, plain_hash, shared=shared)
+            (kind, blob_id) in self._claimed or self._reuse(kind, blob_id, plain_hash, shared=shared)
             for blob_id in self.sealer.blob_ids(plain_hash, shared=shared)
         )
 
@@ -102,7 +103,9 @@ class BlobSaver:
         blob_ids = self.sealer.blob_ids(plain_hash, shared=shared)
         if len(blob_ids) > 1:
             for blob_id in blob_ids:
-                if blob_id in self._claimed or any(self._index.copies(blob_id)):
+                if not self._claimed.isdisjoint((kind, blob_id) for kind in BlobKind) or any(
+                    self._index.copies(blob_id)
+                ):
                     return blob_id
         return blob_ids[0]
 
@@ -127,7 +130,7 @@ class BlobSaver:
             domain = self.sealer.domain(shared=is_shared)
             plain_hash = domain.hash(chunk)
             hashes.append(plain_hash)
-            if not self._known(domain.address(plain_hash)[0], plain_hash, shared=is_shared):
+            if not self._known(BlobKind.DATA, domain.address(plain_hash)[0], plain_hash, shared=is_shared):
                 sealed.append(self.sealer.seal_data(chunk, plain_hash, shared=is_shared))
         if sealed:
             self._hand_over(sealed)
@@ -142,18 +145,19 @@ class BlobSaver:
         self._queue.put(blobs)
         self._raise_failure()
 
-    def _known(self, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
+    def _known(self, kind: BlobKind, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
         """Tell whether the blob need not be stored; otherwise claim it for the calling thread."""
         with self._lock:
-            if blob_id in self._claimed:
+            if (kind, blob_id) in self._claimed:
                 self.blobs_reused += 1
                 return True
-            self._claimed.add(blob_id)
-        return self._reuse(blob_id, plain_hash, shared=shared)
+            self._claimed.add((kind, blob_id))
+        return self._reuse(kind, blob_id, plain_hash, shared=shared)
 
-    def _reuse(self, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
+    def _reuse(self, kind: BlobKind, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
+        """Rely on a copy of that kind. A tree needs its child list: a data blob of the same bytes will not do."""
         for copy in self._index.copies(blob_id):
-            if copy.usable and self._is_trusted(copy, plain_hash, shared=shared):
+            if copy.usable and copy.entry.kind == kind and self._is_trusted(copy, plain_hash, shared=shared):
                 with self._lock:
                     self.relied[copy.pack] = copy.pack_size
                     self.blobs_reused += 1
@@ -179,7 +183,7 @@ class BlobSaver:
                 if self._failure is None:
                     for blob in blobs:
                         self._packs.add(blob)
-            except BaseException as error:  # noqa: BLE001  it is raised again in the caller's thread
+            except BaseException as error:
                 self._failure = error
             finally:
                 self._queue.task_done()

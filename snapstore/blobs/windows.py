@@ -2,9 +2,9 @@
 
 Here: one small cache in front of a store. Not here: what the bytes mean.
 
-Rules: a server sees only aligned 1 MiB ranges, never a blob's own offset and size (chunk sizes tell about content). Memory
-is bounded by the count of windows kept. Safe for several threads; two may fetch the same window at once, which only costs time.
-"""
+Rules: a server sees only aligned 1 MiB ranges, never a blob's own offset and size (chunk sizes tell about content).
+Memory is bounded by the count of windows kept. Safe for several threads; two may fetch the same window at once, which
+only costs time."""
 
 from __future__ import annotations
 

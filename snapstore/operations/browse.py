@@ -1,11 +1,10 @@
 """Looking into a snapshot: its entries and the content of its files.
 
-Here: opening a root, finding paths, listing lazily, and what a file's content consists of. Not here: writing it anywhere
-(`operations.restore`), or reading it as a stream (`operations.open_file`).
+Here: opening a root, finding paths, listing lazily, and what a file's content consists of. Not here: writing it
+anywhere (`operations.restore`), or reading it as a stream (`operations.open_file`).
 
-Rules: opening a root needs the dossier's private key; without it a station opens only the newest snapshot it made itself. Nodes
-are loaded when they are reached. Sizes of what is loaded are checked against what the tree says.
-"""
+Rules: opening a root needs the dossier's private key; without it a station opens only the newest snapshot it made
+itself. Nodes are loaded when they are reached. Sizes of what is loaded are checked against what the tree says."""
 
 from __future__ import annotations
 
@@ -123,8 +122,8 @@ class SnapshotView:
 def open_view(dossier: DossierContext, manifest: ReadManifest, private: PrivateHalves | None) -> SnapshotView:
     """Open a snapshot's root.
 
-    Raises SecretRequiredError without the private halves, unless it is the newest snapshot of this station; DamageError.
-    """
+    Raises SecretRequiredError without the private halves, unless it is the newest snapshot of this station;
+    DamageError."""
     if private is not None:
         root_hash = manifest.sealed.open_root(private.hybrid)
     else:
@@ -146,7 +145,7 @@ def reader_of(dossier: DossierContext) -> BlobReader:
     context = dossier.repository
     loaded = context.index(refresh=False)
     return BlobReader(
-        context.store, loaded.index, dossier.keys(), refresh=lambda: (context.index(refresh=True), None)[1]
+        context.store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1]
     )
 
 

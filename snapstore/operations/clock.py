@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def time_of(nanoseconds: int) -> datetime:
@@ -15,7 +17,7 @@ def time_of(nanoseconds: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
-        return (datetime.max if nanoseconds > 0 else datetime.min).replace(tzinfo=UTC)
+        return _LAST if nanoseconds > 0 else _FIRST
 
 
 def zone_minutes() -> int:

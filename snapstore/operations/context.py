@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..blobs.catalogue import Catalogue, LoadedIndex, load_index
 from ..crypto.keys import DossierKeys, MaintenanceKeys
 from ..errors import NotEnrolledError
-from ..format.config import Config
+from ..format.config import Config, DecodedConfig
 from ..format.names import b32
 from ..station import DossierPin, RepositoryKeys, StateFolder
 from ..stores.protocol import Store
@@ -26,6 +26,8 @@ class RepositoryContext:
 
     store: Store
     config: Config
+    configs: list[DecodedConfig]
+    """The objects that `config` was united from."""
     state: StateFolder
     problems: list[Problem] = field(default_factory=list)
     _index: LoadedIndex | None = None
@@ -36,13 +38,13 @@ class RepositoryContext:
         """How this station marks its unfinished uploads in the store."""
         return station_mark(self.state)
 
-    def keys(self) -> RepositoryKeys:
+    def held_keys(self) -> RepositoryKeys:
         """Return what this station holds now; another process may have added to it."""
         return self.state.keys(self.config.repository_id)
 
     def maintenance(self) -> dict[int, MaintenanceKeys]:
         """Return the maintenance keys by epoch. NotEnrolledError if this station has none."""
-        epochs = self.keys().epochs
+        epochs = self.held_keys().epochs
         if not epochs:
             raise not_enrolled("this repository")
         return {item.epoch: MaintenanceKeys(item.epoch, item.maintenance) for item in epochs}
@@ -83,7 +85,7 @@ class DossierContext:
     id: DossierId
     pin: DossierPin
 
-    def keys(self) -> tuple[DossierKeys, ...]:
+    def epoch_keys(self) -> tuple[DossierKeys, ...]:
         """Return the dossier's keys, newest epoch first."""
         return self.pin.dossier_keys()
 

@@ -2,20 +2,20 @@
 
 Here: what concerns a dossier as a whole. Not here: its snapshots, or the list of its stations (`operations.stations`).
 
-Rules: making a dossier needs the repository's keys, which only a station has that made the repository or is enrolled in one
-of its dossiers. Typing the secret enrols the station: it is added to the keyset and keeps the keys to write. A wrong secret
-is told from damage, after one run of Argon2id however many dossiers there are.
-"""
+Rules: making a dossier needs the repository's keys, which only a station has that made the repository or is enrolled
+in one of its dossiers. Typing the secret enrols the station: it is added to the keyset and keeps the keys to write. A
+wrong secret is told from damage, after one run of Argon2id however many dossiers there are."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
 from ..crypto.derivation import digest
 from ..crypto.entropy import random_bytes
 from ..crypto.kdf import derive_master
-from ..crypto.keys import EpochKeys
+from ..crypto.keys import DossierKeys, EpochKeys
 from ..crypto.secrets import normalise_recovery_code, normalise_secret
 from ..crypto.slots import open_master
 from ..errors import (
@@ -26,6 +26,7 @@ from ..errors import (
     DossierNotFoundError,
     InputError,
     SecretRequiredError,
+    TamperedError,
     WrongSecretError,
 )
 from ..format.keyset import Keyset, PrivateHalves, SlotKind, StationRecord, build_keyset, make_slot
@@ -45,6 +46,7 @@ from .keysets import (
     read_keysets,
     stations_of,
 )
+from .opening import check_config_macs
 from .records import put_record
 
 _NAME_MAX_CODE_POINTS = 200
@@ -57,7 +59,7 @@ def create_dossier(context: RepositoryContext, name: str, secret: str | None) ->
     """
     check_name(name)
     secret_bytes = _secret_for_new(context, secret)
-    keys = context.keys()
+    keys = context.held_keys()
     if not keys.epochs:
         raise not_enrolled("this repository")
     if any(pin.name == name for pin in keys.dossiers.values()):
@@ -75,9 +77,7 @@ def create_dossier(context: RepositoryContext, name: str, secret: str | None) ->
     parameters = context.config.kdf[-1]
     repository_id = context.config.repository_id
     if secret_bytes is None:
-        slot = make_slot(
-            SlotKind.OPEN, parameters.generation, open_master(repository_id), private, repository_id, dossier_id
-        )
+        slot = make_slot(SlotKind.OPEN, 0, open_master(repository_id), private, repository_id, dossier_id)
     else:
         master = derive_master(secret_bytes, parameters)
         slot = make_slot(SlotKind.SECRET, parameters.generation, master, private, repository_id, dossier_id)
@@ -112,7 +112,7 @@ def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
     """
     if not context.config.protected:
         unlock_all_open(context)
-    dossiers = context.keys().dossiers
+    dossiers = context.held_keys().dossiers
     for dossier_id, pin in dossiers.items():
         if pin.name == name:
             return DossierContext(context, dossier_id, pin)
@@ -128,16 +128,17 @@ def list_dossiers(context: RepositoryContext, problems: list[Problem] | None = N
     """Return every dossier in the store, named where this station is enrolled."""
     if not context.config.protected:
         unlock_all_open(context)
-    pins = context.keys().dossiers
+    pins = context.held_keys().dossiers
     infos = []
-    for dossier_id, stored in read_keysets(context, problems).items():
+    for dossier_id, keysets in read_keysets(context, problems).items():
+        stored = keysets[0]
         pin = pins.get(dossier_id)
         infos.append(
             DossierInfo(
                 id=dossier_id,
                 name=None if pin is None else pin.name,
                 enrolled=pin is not None,
-                protected=all(slot.kind is not SlotKind.OPEN for slot in stored.keyset.slots),
+                protected=all(slot.kind != SlotKind.OPEN for slot in stored.keyset.slots),
                 generation=stored.keyset.generation,
             )
         )
@@ -147,8 +148,14 @@ def list_dossiers(context: RepositoryContext, problems: list[Problem] | None = N
 def unlock(context: RepositoryContext, secret: str | None, name: str | None) -> tuple[DossierContext, PrivateHalves]:
     """Find the dossier that the secret opens and enrol this station in it.
 
-    Raises WrongSecretError, AmbiguousError if it opens several and `name` is None, DamagedObjectError if no keyset is whole.
-    """
+    Raises WrongSecretError, AmbiguousError if it opens several and `name` is None, DamagedObjectError if no keyset is
+    whole."""
+    if not context.config.protected:
+        raise InputError(
+            "This repository is unprotected: anybody can read it, and it asks for no secret. If yours asked for one, "
+            "this is not your repository: do not write to it.",
+            code="secret_in_unprotected",
+        )
     opened = _open_with(context, secret, read_keysets(context))
     if name is not None:
         opened = [item for item in opened if item.name == name]
@@ -171,6 +178,8 @@ def open_private(dossier: DossierContext, secret: str | None) -> OpenedKeyset:
         raise SecretRequiredError(f"This needs the secret of the dossier {dossier.pin.name!r}. Type it and try again.")
     keysets = read_keysets(context)
     wanted = {key: stored for key, stored in keysets.items() if key == dossier.id}
+    if not wanted:
+        read_keyset(context, dossier.id)  # raises what is the matter
     return _open_with(context, secret, wanted)[0]
 
 
@@ -185,7 +194,7 @@ def open_private_or(dossier: DossierContext, secret: str | None, private: Privat
 
 def unlock_all_open(context: RepositoryContext) -> None:
     """Enrol this station in every dossier of an unprotected repository."""
-    known = context.keys().dossiers
+    known = context.held_keys().dossiers
     new = {key: stored for key, stored in read_keysets(context).items() if key not in known}
     if new:
         for opened in _open_with(context, None, new):
@@ -194,6 +203,8 @@ def unlock_all_open(context: RepositoryContext) -> None:
 
 def enrol(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
     """Put this station on the dossier's list, if it is not there, and keep the keys to write."""
+
+    check_repository_keys(context, opened.keys)
 
     def add_this(valid: OpenedKeyset) -> bytes | None:
         stations = stations_of(valid)
@@ -207,7 +218,11 @@ def enrol(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
 
 
 def keep(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
-    """Keep what this station needs to write to an opened dossier."""
+    """Keep what this station needs to write to an opened dossier.
+
+    TamperedError if its keys are not the repository's.
+    """
+    check_repository_keys(context, opened.keys)
     keyset = opened.stored.keyset
     pin = DossierPin(
         name=opened.name,
@@ -220,11 +235,27 @@ def keep(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
     return DossierContext(context, keyset.dossier_id, pin)
 
 
+def check_repository_keys(context: RepositoryContext, keys: Sequence[EpochKeys]) -> None:
+    """Raise TamperedError if a dossier brings other repository keys than the known ones, or than config was made
+    with.
+    """
+    known = {item.epoch: item for item in context.held_keys().epochs}
+    for item in keys:
+        held = known.get(item.epoch)
+        if held is not None and (held.maintenance, held.content, held.chunker) != (
+            item.maintenance,
+            item.content,
+            item.chunker,
+        ):
+            raise TamperedError("This dossier's keys are not those of the repository. Somebody put it there.")
+    check_config_macs(context, [item.maintenance_keys for item in map(DossierKeys.of, keys)])
+
+
 def rename_dossier(dossier: DossierContext, name: str, opened: OpenedKeyset) -> DossierContext:
     """Give the dossier another name. Raises InputError, DossierExistsError."""
     check_name(name)
     context = dossier.repository
-    if any(pin.name == name and key != dossier.id for key, pin in context.keys().dossiers.items()):
+    if any(pin.name == name and key != dossier.id for key, pin in context.held_keys().dossiers.items()):
         raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
 
     def rename(valid: OpenedKeyset) -> bytes | None:
@@ -284,7 +315,7 @@ def _secret_for_new(context: RepositoryContext, secret: str | None) -> bytes | N
 
 
 def _open_with(
-    context: RepositoryContext, secret: str | None, keysets: dict[DossierId, StoredKeyset]
+    context: RepositoryContext, secret: str | None, keysets: dict[DossierId, list[StoredKeyset]]
 ) -> Sequence[OpenedKeyset]:
     """Return every keyset that the secret opens, typed as a secret or as a recovery code; never an empty list."""
     damaged: list[DamageError] = []
@@ -292,8 +323,10 @@ def _open_with(
         raise DossierNotFoundError("This repository holds no dossier. Create one.", code="no_dossiers")
     for candidate in _candidates(secret, keysets):
         of = masters(context, candidate)
-        opened = [open_keyset(stored, of(stored.keyset), damaged) for stored in keysets.values()]
-        found = [item for item in opened if item is not None]
+        found: list[OpenedKeyset] = []
+        for generations in keysets.values():
+            opened = (open_keyset(stored, of(stored.keyset), damaged) for stored in generations)
+            found.extend(item for item in [next(filter(None, opened), None)] if item is not None)
         if found:
             return found
     if damaged:
@@ -305,17 +338,15 @@ def _open_with(
     raise WrongSecretError("The secret opens no dossier here. Check capital letters and keyboard, and try again.")
 
 
-def _candidates(secret: str | None, keysets: dict[DossierId, StoredKeyset]) -> list[bytes | None]:
+def _candidates(secret: str | None, keysets: dict[DossierId, list[StoredKeyset]]) -> list[bytes | None]:
     if secret is None:
         return [None]
     candidates: list[bytes | None] = [normalise_secret(secret)]
-    if any(_has_recovery(stored.keyset) for stored in keysets.values()):
-        try:
+    if any(_has_recovery(stored.keyset) for generations in keysets.values() for stored in generations):
+        with contextlib.suppress(InputError):  # it does not look like one
             candidates.append(normalise_recovery_code(secret))
-        except InputError:
-            pass  # it does not look like one
     return candidates
 
 
 def _has_recovery(keyset: Keyset) -> bool:
-    return any(slot.kind is SlotKind.RECOVERY for slot in keyset.slots)
+    return any(slot.kind == SlotKind.RECOVERY for slot in keyset.slots)

@@ -2,10 +2,10 @@
 
 Here: reading, verifying, ordering, rosters. Not here: the content of snapshots.
 
-Rules: a manifest counts only if a station signed it whose key the keyset certifies, and, for a revoked station, only up to
-its last number. What does not count is reported, never dropped in silence. The copy in ok/ stands in for a manifest that is
-gone or damaged. A manifest is confirmed if its ok copy is listed; both names begin with the hash of the same bytes.
-"""
+Rules: a manifest counts only if a station signed it whose key the keyset certifies, and, for a revoked station, only
+up to its last number. What does not count is reported, never dropped in silence. The copy in ok/ stands in for a
+manifest that is gone or damaged. A manifest is confirmed if its ok copy is listed; both names begin with the hash of
+the same bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ..format.keyset import StationRecord
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
 from ..station.identity import station_id
+from ..stores.protocol import StoredObject
 from ..types import HistoryReview, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
 from .context import DossierContext
@@ -76,21 +77,25 @@ def read_history(dossier: DossierContext) -> History:
     Raises StoreError if a listing fails, TamperedError or DamagedObjectError if the keyset cannot be used.
     """
     context = dossier.repository
-    keyset = read_keyset(context, dossier.id).keyset
-    keys = next((item for item in dossier.keys() if item.epoch == keyset.epoch), dossier.keys()[0])
-    signers = _Signers.of(keyset.stations(context.catalogue_keys(keyset.epoch), keys))
     history = History()
+    keyset = read_keyset(context, dossier.id, history.problems).keyset
+    keys = next((item for item in dossier.epoch_keys() if item.epoch == keyset.epoch), dossier.epoch_keys()[0])
+    signers = _Signers.of(keyset.stations(context.catalogue_keys(keyset.epoch), keys))
     if keyset.generation < dossier.pin.generation:
         message = "The keys on this medium are older than what this station has seen; it may be an old copy."
         history.problems.append(Problem(code="older_keyset", path=dossier.pin.name, message=message))
-    for digest_part, names in _listed(dossier).items():
-        manifest = _read(dossier, digest_part, names, signers, history.problems)
+    for copies in _listed(dossier).values():
+        manifest = _read(dossier, copies, signers, history.problems)
         if manifest is not None:
             history.manifests.append(manifest)
+            if manifest.sealed.keyset_generation > keyset.generation:
+                message = "A snapshot was made under newer keys than this medium holds: a keyset was taken away."
+                history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
     history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
     history.manifests.reverse()
     forgotten = forgotten_snapshots(dossier, signers.public_keys(), history.problems)
-    history.missing = _missing(history.manifests, forgotten, context.config.medium_id)
+    history.missing = _missing(dossier, history.manifests, forgotten)
+    history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in forgotten]
     return history
 
 
@@ -130,34 +135,44 @@ def snapshot_of(manifest: ReadManifest) -> Snapshot:
     )
 
 
-def _listed(dossier: DossierContext) -> dict[str, list[str]]:
-    """Return the names of manifests and ok copies, by the hash of their bytes. ok/ first: see the order of a forget."""
+def _listed(dossier: DossierContext) -> dict[str, list[StoredObject]]:
+    """Return manifests and ok copies, by the hash of their bytes. ok/ is listed first: see the order of a forget."""
     folder = dossier_folder(dossier.id)
-    listed: dict[str, list[str]] = {}
+    listed: dict[str, list[StoredObject]] = {}
     for prefix in ("ok", "snapshots"):
         for item in dossier.repository.store.list(f"{prefix}/{folder}"):
-            listed.setdefault(item.name.rpartition("/")[2][:_DIGEST_CHARS], []).append(item.name)
+            listed.setdefault(item.name.rpartition("/")[2][:_DIGEST_CHARS], []).append(item)
     return listed
 
 
 def _read(
-    dossier: DossierContext, digest_part: str, names: list[str], signers: _Signers, problems: list[Problem]
+    dossier: DossierContext, copies: list[StoredObject], signers: _Signers, problems: list[Problem]
 ) -> ReadManifest | None:
-    failure: DamageError | UnsupportedFormatError | None = None
-    names = sorted(names, reverse=True)  # snapshots/ before ok/
-    for name in names:
+    """Return what the first whole copy says.
+
+    A copy of another size is an upload that broke off: it confirms nothing.
+    """
+    copies = sorted(copies, key=lambda item: item.name, reverse=True)  # snapshots/ before ok/
+    for item in copies:
         try:
-            data = dossier.repository.store.get(name)
-            if not name_matches(name.rpartition("/")[2], digest(data)):
-                raise DamagedObjectError(f"{name} does not have the bytes it was stored with.", object_name=name)
-            manifest = _open(dossier, data, name, signers)
-            confirmed = any(item.startswith("ok/") for item in names)
-            return ReadManifest(tuple(names), manifest[0], manifest[1], manifest[2], confirmed, manifest[3])
+            data = dossier.repository.store.get(item.name)
+            if not name_matches(item.name.rpartition("/")[2], digest(data)):
+                raise DamagedObjectError(
+                    f"{item.name} does not have the bytes it was stored with.", code="damaged_object"
+                )
+            sealed, facts, text, station = _open(dossier, data, item.name, signers)
         except ObjectNotFoundError:
             continue
         except (DamageError, UnsupportedFormatError) as error:
-            failure = failure or error
-            problems.append(Problem(code=error.code, path=name, message=str(error)))
+            problems.append(Problem(code=error.code, path=item.name, message=str(error)))
+            continue
+        whole = [copy.name for copy in copies if copy.size == len(data)]
+        for copy in copies:
+            if copy.size != len(data):
+                message = f"{copy.name} has not the size it was stored with."
+                problems.append(Problem(code="damaged_object", path=copy.name, message=message))
+        confirmed = any(name.startswith("ok/") for name in whole)
+        return ReadManifest(tuple(copy.name for copy in copies), sealed, facts, text, confirmed, station)
     return None
 
 
@@ -170,14 +185,22 @@ def _open(
         raise TamperedError(f"{name} belongs to another repository or dossier.", object_name=name)
     facts = sealed.open_maintenance(context.catalogue_keys(sealed.envelope.epoch))
     record = signers.check(sealed, facts, name)
-    keys = next((item for item in dossier.keys() if item.epoch == sealed.envelope.epoch), None)
+    keys = next((item for item in dossier.epoch_keys() if item.epoch == sealed.envelope.epoch), None)
     return sealed, facts, None if keys is None else sealed.open_text(keys), record.name
 
 
-def _missing(manifests: list[ReadManifest], forgotten: set[SnapshotId], medium_id: bytes) -> list[SnapshotId]:
-    """Return what the newest roster of this medium names and neither the store nor a forget record has."""
+def _missing(dossier: DossierContext, manifests: list[ReadManifest], forgotten: set[SnapshotId]) -> list[SnapshotId]:
+    """Return what was on this medium, is gone, and was not forgotten.
+
+    Two witnesses: the newest roster, and what this station itself saw whole here last; the second one tells when a
+    medium was set back to an older state altogether."""
+    context = dossier.repository
+    expected: list[SnapshotId] = []
+    newest = next((item for item in manifests if item.facts.medium_id == context.config.medium_id), None)
+    if newest is not None:
+        expected.extend(newest.facts.roster)
+    last = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id).last()
+    if last is not None and last.id not in expected:
+        expected.append(last.id)
     present = {item.sealed.snapshot_id for item in manifests}
-    for manifest in manifests:
-        if manifest.facts.medium_id == medium_id and manifest.confirmed:
-            return [item for item in manifest.facts.roster if item not in present and item not in forgotten]
-    return []
+    return [item for item in expected if item not in present and item not in forgotten]

@@ -3,9 +3,9 @@
 Here: which keyset is valid, publishing a new generation against other stations that do the same, and opening one with a
 secret. Not here: what a new generation is for (`operations.dossiers`, `operations.stations`).
 
-Rules: the highest generation whose signature holds wins; among equals the smaller name. Whoever published looks again and, if
-it lost, builds its change anew on the winner. A keyset with other public keys than the station has seen is refused.
-"""
+Rules: the highest generation whose signature holds wins; among equals the smaller name. Whoever published looks again
+and, if it lost, builds its change anew on the winner. A keyset with other public keys than the station has seen is
+refused."""
 
 from __future__ import annotations
 
@@ -43,9 +43,15 @@ class OpenedKeyset:
     name: str
 
 
-def read_keysets(context: RepositoryContext, problems: list[Problem] | None = None) -> dict[DossierId, StoredKeyset]:
-    """Return the valid keyset of every dossier in the store; what is damaged becomes `problems`."""
-    best: dict[DossierId, StoredKeyset] = {}
+def read_keysets(
+    context: RepositoryContext, problems: list[Problem] | None = None
+) -> dict[DossierId, list[StoredKeyset]]:
+    """Return the keysets of every dossier in the store, the valid one first; what does not count becomes `problems`.
+
+    Where this station has seen the dossier's public keys, keysets with others do not count. Where it has not, a
+    made-up one may come first: whoever opens one with a secret goes on to the next if it does not open."""
+    pins = context.held_keys().dossiers
+    found: dict[DossierId, list[StoredKeyset]] = {}
     for item in context.store.list("dossiers"):
         try:
             stored = _read(context, item.name)
@@ -55,48 +61,57 @@ def read_keysets(context: RepositoryContext, problems: list[Problem] | None = No
             if problems is not None:
                 problems.append(Problem(code=error.code, path=item.name, message=str(error)))
             continue
-        known = best.get(stored.keyset.dossier_id)
-        if known is None or _rank(stored) > _rank(known):
-            best[stored.keyset.dossier_id] = stored
-    return best
+        keyset = stored.keyset
+        pin = pins.get(keyset.dossier_id)
+        if pin is not None and (keyset.signing_public, keyset.hpke_public) != (pin.signing_public, pin.hpke_public):
+            if problems is not None:
+                problems.append(Problem(code="foreign_keyset", path=item.name, message=_foreign(item.name)))
+            continue
+        found.setdefault(keyset.dossier_id, []).append(stored)
+    for keysets in found.values():
+        keysets.sort(key=_rank, reverse=True)
+    return found
 
 
-def read_keyset(context: RepositoryContext, dossier_id: DossierId) -> StoredKeyset:
-    """Return the valid keyset of one dossier, checked against what this station has seen.
+def read_keyset(
+    context: RepositoryContext, dossier_id: DossierId, problems: list[Problem] | None = None
+) -> StoredKeyset:
+    """Return the valid keyset of a dossier that this station is enrolled in.
 
-    Raises DamagedObjectError if there is none that is whole, TamperedError if its public keys are not the known ones.
-    """
-    problems: list[Problem] = []
-    stored = read_keysets(context, problems).get(dossier_id)
-    if stored is None:
-        raise DamagedObjectError(
-            problems[0].message
-            if problems
-            else "The dossier's keys are no longer in this repository: it was removed, "
-            "or the medium is not whole. Look on another medium.",
-            code="keyset_missing",
-        )
-    pin = context.keys().dossiers.get(dossier_id)
-    keyset = stored.keyset
-    if pin is not None and (keyset.signing_public, keyset.hpke_public) != (pin.signing_public, pin.hpke_public):
-        raise TamperedError(
-            f"{stored.name} is a keyset with other public keys than this station knows for the dossier. "
-            "Somebody replaced it; do not write to this medium.",
-            object_name=stored.name,
-        )
-    return stored
+    Raises DamagedObjectError if there is none that is whole, TamperedError if all have other public keys than the
+    known ones."""
+    noticed: list[Problem] = []
+    keysets = read_keysets(context, noticed).get(dossier_id)
+    if problems is not None:
+        problems.extend(noticed)
+    if keysets:
+        return keysets[0]
+    foreign = next((item for item in noticed if item.code == "foreign_keyset"), None)
+    if foreign is not None:
+        raise TamperedError(foreign.message, object_name=foreign.path)
+    raise DamagedObjectError(
+        noticed[0].message
+        if noticed
+        else "The dossier's keys are no longer in this repository: it was removed, or the medium is not whole. "
+        "Look on another medium.",
+        code="keyset_missing",
+    )
 
 
 def masters(context: RepositoryContext, secret: bytes | None) -> Callable[[Keyset], Iterable[tuple[int, bytes]]]:
-    """Return a function from a keyset to (slot number, master), running Argon2id once for each KDF generation."""
+    """Return a function from a keyset to (slot number, master), running Argon2id once for each KDF generation.
+
+    Open slots count only in an unprotected repository, and the others only in a protected one: otherwise whoever can
+    write could plant a dossier that any secret opens."""
     derived: dict[int, bytes] = {}
     parameters = {item.generation: item for item in context.config.kdf}
 
     def of(keyset: Keyset) -> Iterable[tuple[int, bytes]]:
         for number, slot in enumerate(keyset.slots):
-            if slot.kind is SlotKind.OPEN:
-                yield number, open_master(context.config.repository_id)
-            elif secret is not None and slot.kdf_generation in parameters:
+            if slot.kind == SlotKind.OPEN:
+                if not context.config.protected:
+                    yield number, open_master(context.config.repository_id)
+            elif context.config.protected and secret is not None and slot.kdf_generation in parameters:
                 if slot.kdf_generation not in derived:
                     derived[slot.kdf_generation] = derive_master(secret, parameters[slot.kdf_generation])
                 yield number, derived[slot.kdf_generation]
@@ -175,6 +190,13 @@ def _read(context: RepositoryContext, name: str) -> StoredKeyset:
     if keyset.repository_id != context.config.repository_id or keyset.dossier_id != unb32(folder):
         raise TamperedError(f"{name} belongs to another repository or dossier.", object_name=name)
     return StoredKeyset(name, keyset)
+
+
+def _foreign(name: str) -> str:
+    return (
+        f"{name} is a keyset with other public keys than this station knows for the dossier. Somebody replaced it; "
+        "do not write to this medium."
+    )
 
 
 def _rank(stored: StoredKeyset) -> tuple[int, list[int]]:

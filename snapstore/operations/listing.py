@@ -2,8 +2,8 @@
 
 Here: "latest", "latest~2", ids and their beginnings. Not here: reading manifests (`history`).
 
-Rules: "latest" means the newest confirmed snapshot, or the newest at all if none is confirmed; a number after "~" counts from it.
-"""
+Rules: "latest" means the newest confirmed snapshot, or the newest at all if none is confirmed; a number after "~"
+counts from it."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Here: `Meter`. Not here: how it is shown.
 
-Rules: used by the thread that called the operation only. Speaks at most about ten times a second, and once at the end of each phase.
-"""
+Rules: used by the thread that called the operation only. Speaks at most about ten times a second, and once at the end
+of each phase."""
 
 from __future__ import annotations
 

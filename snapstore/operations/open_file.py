@@ -2,13 +2,13 @@
 
 Here: `open_content`. Not here: finding the file.
 
-Rules: only the blobs under the bytes that are read are loaded, and the nodes on the way to them. Every byte is authenticated
-before it is returned. A hole reads as zeros.
-"""
+Rules: only the blobs under the bytes that are read are loaded, and the nodes on the way to them. Every byte is
+authenticated before it is returned. A hole reads as zeros."""
 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -16,7 +16,7 @@ from ..errors import DamagedObjectError, InputError
 from ..format.tree import Chunk, ChunkItem, ChunkLeaf, ChunkNode, TreeEntry
 from ..limits import MIB
 from ..types import EntryType, PlainHash
-from .browse import SnapshotView, split_path
+from .browse import SnapshotView
 
 
 def open_content(view: SnapshotView, path: str) -> BinaryIO:
@@ -35,8 +35,6 @@ def open_content(view: SnapshotView, path: str) -> BinaryIO:
 
 
 def _find_bytes(view: SnapshotView, path: bytes) -> TreeEntry:
-    import os
-
     return view.find("/".join(os.fsdecode(name) for name in path.split(b"/")))
 
 

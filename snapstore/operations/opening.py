@@ -2,14 +2,15 @@
 
 Here: init, open, the calibration of Argon2id, the README for finders. Not here: dossiers (`operations.dossiers`).
 
-Rules: init puts config, looks again, and withdraws if another station was there first (docs/format/03-config.md). A config
-object that does not decode is passed over as long as another one is whole. The mac of config is checked as soon as M is held.
-"""
+Rules: init puts config, looks again, and withdraws if another station was there first (docs/format/03-config.md). A
+config object that does not decode is passed over as long as another one is whole. The mac of config is checked as soon
+as M is held."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def init_repository(
     _put_readme(store)
     store.put(object_path("config", name), data)
     _withdraw_if_late(store, name, config.repository_id)
-    return RepositoryContext(store=store, config=config, state=state)
+    return RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state)
 
 
 def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
@@ -78,8 +79,8 @@ def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
     problems: list[Problem] = []
     decoded = read_configs(store, problems)
     config = unite_configs([item.config for item in decoded])
-    context = RepositoryContext(store=store, config=config, state=state, problems=problems)
-    check_config_macs(context, decoded)
+    context = RepositoryContext(store=store, config=config, configs=decoded, state=state, problems=problems)
+    check_config_macs(context, [MaintenanceKeys(item.epoch, item.maintenance) for item in context.held_keys().epochs])
     return context
 
 
@@ -91,7 +92,8 @@ def open_existing_store(url: str | os.PathLike[str], station: str) -> Store:
         if error.code != "store_absent":
             raise
         raise RepositoryNotFoundError(
-            f"There is no snapstore repository at {redact_url(os.fspath(url))}. Check the address, or make one with init."
+            f"There is no snapstore repository at {redact_url(os.fspath(url))}. "
+            "Check the address, or make one with init."
         ) from error
 
 
@@ -134,13 +136,10 @@ def read_configs(store: Store, problems: list[Problem]) -> list[DecodedConfig]:
     return decoded
 
 
-def check_config_macs(context: RepositoryContext, decoded: list[DecodedConfig]) -> None:
-    """Check the config's mac with the keys this station holds, if it holds any. TamperedError if it does not fit."""
-    epochs = context.keys().epochs
-    if not epochs:
-        return
-    keys = [MaintenanceKeys(item.epoch, item.maintenance).config for item in epochs]
-    if not all(any(item.verify(key) for key in keys) for item in decoded):
+def check_config_macs(context: RepositoryContext, keys: Iterable[MaintenanceKeys]) -> None:
+    """Check every whole config object against these keys. TamperedError if one was not made with any of them."""
+    macs = [item.config for item in keys]
+    if macs and not all(any(item.verify(key) for key in macs) for item in context.configs):
         raise TamperedError(
             f"The configuration in {context.store.url} was not written by this repository's owners. "
             "Do not write to it; restore from another medium."

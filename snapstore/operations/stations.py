@@ -2,9 +2,8 @@
 
 Here: listing, revoking, adding a recovery code. Not here: enrolment, which happens when a secret is typed (`dossiers`).
 
-Rules: a revoked station stays on the list with the number of its last accepted snapshot, so that what it wrote before stays
-valid and what it writes after is reported.
-"""
+Rules: a revoked station stays on the list with the number of its last accepted snapshot, so that what it wrote before
+stays valid and what it writes after is reported."""
 
 from __future__ import annotations
 
@@ -17,10 +16,10 @@ from ..errors import InputError, NotFoundError, StationRevokedError
 from ..format.keyset import SlotKind, StationRecord, build_keyset, make_slot
 from ..station.identity import station_id
 from ..types import StationId, StationInfo
+from .clock import time_of
 from .context import DossierContext
 from .dossiers import keep
 from .history import read_history
-from .clock import time_of
 from .keysets import OpenedKeyset, next_generation, publish, read_keyset, stations_of
 
 
@@ -34,7 +33,7 @@ def station_records(dossier: DossierContext) -> tuple[StationRecord, ...]:
     """Return the station list of the valid keyset."""
     keyset = read_keyset(dossier.repository, dossier.id).keyset
     maintenance = dossier.repository.catalogue_keys(keyset.epoch)
-    keys = next((keys for keys in dossier.keys() if keys.epoch == keyset.epoch), dossier.keys()[0])
+    keys = next((keys for keys in dossier.epoch_keys() if keys.epoch == keyset.epoch), dossier.epoch_keys()[0])
     return keyset.stations(maintenance, keys)
 
 

@@ -8,8 +8,8 @@ Here: `StateFolder` and what lies in it. Not here: anything on a store.
     running/ID.lock                  held by the operating system while a snapshot runs
     spool/                           packs being built: sealed bytes only
 
-Rules: secret files are replaced whole (write, sync, rename), under a lock; a cache may vanish at any time and only costs time.
-"""
+Rules: secret files are replaced whole (write, sync, rename), under a lock; a cache may vanish at any time and only
+costs time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a station remembers of its last snapshot of one dossier on one medium.
 
-Here: the root it wrote, the packs that snapshot relied on, copies it has checked, and for each source folder what its files
-looked like and which entries they became. Not here: how that is used (`operations.snapshot`).
+Here: the root it wrote, the packs that snapshot relied on, copies it has checked, and for each source folder what its
+files looked like and which entries they became. Not here: how that is used (`operations.snapshot`).
 
 Rules: everything is a cache. A missing or damaged one reads as empty and costs only time. The folder cache is an SQLite
 file written beside the old one and put in its place when the snapshot is confirmed, so a crash leaves the old one.
@@ -114,7 +114,10 @@ class MediumCache:
         return FolderCache(path, writable=True)
 
     def keep(self, last: LastSnapshot, folders: FolderCache) -> None:
-        """Make `last` and `folders` the remembered state. The folder cache comes first: it is checked against `last`."""
+        """Make `last` and `folders` the remembered state.
+
+        The folder cache comes first: it is checked against `last`.
+        """
         folders.close()
         with contextlib.suppress(OSError):
             (self.folder / "last").unlink()

@@ -2,8 +2,8 @@
 
 Here: which file lies where. Not here: what is in them.
 
-Rules: without another wish the folder is the user's data folder as platformdirs knows it. The environment is not read here.
-"""
+Rules: without another wish the folder is the user's data folder as platformdirs knows it. The environment is not read
+here."""
 
 from __future__ import annotations
 

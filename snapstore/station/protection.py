@@ -3,9 +3,8 @@
 Here: writing and reading of secret files (mode 0600; on Windows the Data Protection API on top of the profile's own
 access list), and an operating system lock on a file. Not here: what is in the files.
 
-Rules: a secret is never written to a file that others could have opened before. A lock dies with its process, so a crash
-leaves nothing to clean up.
-"""
+Rules: a secret is never written to a file that others could have opened before. A lock dies with its process, so a
+crash leaves nothing to clean up."""
 
 from __future__ import annotations
 

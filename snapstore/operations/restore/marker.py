@@ -1,10 +1,10 @@
 """How an interrupted restore is known.
 
-Here: a small file in the target's root, from the first write to the last sync. Not here: going on, which is simply restoring only
-what is missing or different.
+Here: a small file in the target's root, from the first write to the last sync. Not here: going on, which is simply
+restoring only what is missing or different.
 
-Rules: it is written only in a target that was new or empty. It names the snapshot, so that another one is never mixed in.
-"""
+Rules: it is written only in a target that was new or empty. It names the snapshot, so that another one is never mixed
+in."""
 
 from __future__ import annotations
 

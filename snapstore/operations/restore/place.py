@@ -2,10 +2,9 @@
 
 Here: `Place`. Not here: content.
 
-Rules: a folder is made only when something is put into it or it is taken itself. What is in the way is decided by `overwrite`:
-never keeps it; otherwise files and links are replaced, and a folder that is in the way of something else is removed only
-with `delete`. Problems carry the path in the snapshot.
-"""
+Rules: a folder is made only when something is put into it or it is taken itself. What is in the way is decided by
+`overwrite`: never keeps it; otherwise files and links are replaced, and a folder that is in the way of something else
+is removed only with `delete`. Problems carry the path in the snapshot."""
 
 from __future__ import annotations
 
@@ -61,7 +60,10 @@ class Place:
             self.existing.pop(MARKER_NAME, None)
 
     def ensure(self) -> TargetDirectory:
-        """Return the folder in the target, making it and what is above it if need be. TargetError if something is in the way."""
+        """Return the folder in the target, making it and what is above it if need be.
+
+        TargetError if something is in the way.
+        """
         if self.directory is None:
             assert self.parent is not None
             above = self.parent.ensure()
@@ -72,7 +74,10 @@ class Place:
         return self.directory
 
     def clear(self, name: bytes, found: TargetStat) -> None:
-        """Remove what is in the way of a folder, or a folder in the way of something. TargetError if that is not wanted."""
+        """Remove what is in the way of a folder, or a folder in the way of something.
+
+        TargetError if that is not wanted.
+        """
         overwrite = self.options.overwrite
         wanted = overwrite is not None and overwrite is not Overwrite.NEVER
         if not wanted or (found.type is EntryType.DIRECTORY and not self.options.delete):

@@ -2,9 +2,9 @@
 
 Here: the verb, and the walk down the snapshot's tree beside the target's. Not here: the pieces (see the package).
 
-Rules: depth first without recursion. In each folder the files are handed to the writer and the folders entered; hard links
-come when all files are there, and folders get their attributes last, deepest first, since writing in them changes their times.
-"""
+Rules: depth first without recursion. In each folder the files are handed to the writer and the folders entered; hard
+links come when all files are there, and folders get their attributes last, deepest first, since writing in them
+changes their times."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RestoreRequest:
     manifest: ReadManifest
     to: str
     paths: tuple[str, ...] = ()
-    options: RestoreOptions = RestoreOptions()
+    options: RestoreOptions = field(default_factory=RestoreOptions)
 
 
 @dataclass(slots=True)
@@ -60,9 +60,9 @@ def restore_snapshot(
 ) -> RestoreReport:
     """Restore what is asked for.
 
-    Raises SecretRequiredError, EntryNotFoundError, TargetNotEmptyError, TargetError if the target fails or is full, StoreError,
-    OperationCancelledError, InputError for options that contradict each other. Damage to single files is in the report.
-    """
+    Raises SecretRequiredError, EntryNotFoundError, TargetNotEmptyError, TargetError if the target fails or is full,
+    StoreError, OperationCancelledError, InputError for options that contradict each other. Damage to single files is
+    in the report."""
     options = request.options
     if options.delete and options.overwrite in (None, Overwrite.NEVER):
         raise InputError("To delete what is not in the snapshot, ask for overwriting too (if_changed or always).")
@@ -349,7 +349,7 @@ class _Restore:
     def _finish_folders(self) -> None:
         if self.options.dry_run:
             return
-        for place in reversed(sorted(self._done, key=lambda place: len(place.path))):
+        for place in sorted(self._done, key=lambda place: -len(place.path)):
             directory = place.directory
             assert directory is not None
             attributes = self._attributes(place.entry)

@@ -2,8 +2,8 @@
 
 Here: `Selection`. Not here: reading the snapshot.
 
-Rules: a path without wildcards means itself and everything below it, and must exist. One with `*`, `?` or `[` is a pattern in
-gitignore syntax; a folder that fits is taken whole. No paths means everything. Excludes are applied last.
+Rules: a path without wildcards means itself and everything below it, and must exist. One with `*`, `?` or `[` is a
+pattern in gitignore syntax; a folder that fits is taken whole. No paths means everything. Excludes are applied last.
 """
 
 from __future__ import annotations

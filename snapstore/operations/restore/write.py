@@ -2,9 +2,9 @@
 
 Here: `ContentWriter`. Not here: which files, or their attributes.
 
-Rules: the caller's thread writes; workers fetch, open and check blobs. What is read ahead is bounded in bytes. A file of which a part
-is damaged is discarded and reported; the others go on. TargetErrors that every further file would meet end the restore.
-"""
+Rules: the caller's thread writes; workers fetch, open and check blobs. What is read ahead is bounded in bytes. A file
+of which a part is damaged is discarded and reported; the others go on. TargetErrors that every further file would meet
+end the restore."""
 
 from __future__ import annotations
 

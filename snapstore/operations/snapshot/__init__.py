@@ -1,12 +1,11 @@
 """Taking a snapshot.
 
-Here, from the outside in: `take` (the verb), `publish` (manifest and the look afterwards), `walk` (what is saved, folder by
-folder), `files` (a file's content to blobs), `folders` (entries to nodes), `reuse` (what need not be read again), `pipeline`
-(chunks to worker threads, results back in order) and `job` (what they share).
+Here, from the outside in: `take` (the verb), `publish` (manifest and the look afterwards), `walk` (what is saved,
+folder by folder), `files` (a file's content to blobs), `folders` (entries to nodes), `reuse` (what need not be read
+again), `pipeline` (chunks to worker threads, results back in order) and `job` (what they share).
 
-Rules: one thread walks and reads; it is the only one that touches anything here. A file that cannot be read is a problem in the
-report. A snapshot is reported only after its copy is in ok/ (docs/format/11-protocol.md).
-"""
+Rules: one thread walks and reads; it is the only one that touches anything here. A file that cannot be read is a
+problem in the report. A snapshot is reported only after its copy is in ok/ (docs/format/11-protocol.md)."""
 
 from __future__ import annotations
 

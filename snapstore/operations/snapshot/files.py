@@ -1,11 +1,11 @@
 """The content of files to blobs.
 
-Here: inline content, bundles, chunks, chunk lists, holes, and the second reading of a file that changed meanwhile. Not here:
-which files are saved, or what is unchanged.
+Here: inline content, bundles, chunks, chunk lists, holes, and the second reading of a file that changed meanwhile. Not
+here: which files are saved, or what is unchanged.
 
-Rules: each function ends in `pipeline.then`, which adds the entry to its folder when the hashes are known. A file that changes
-while it is read is read once more; if it changes again, the last reading is kept and marked. OSError is for the caller.
-"""
+Rules: each function ends in `pipeline.then`, which adds the entry to its folder when the hashes are known. A file that
+changes while it is read is read once more; if it changes again, the last reading is kept and marked. OSError is for
+the caller."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class _ChunkedFile:
         entry, needs = save_attributes(entry, attributes, job)
 
         def add() -> None:
-            task.folder.add(with_xattrs(self._with_content(entry), needs), signature)
+            task.folder.add(with_xattrs(self._with_content(entry), needs), signature, job.counts)
 
         job.pipeline.then(add, (*self._references[-1:], *needs))
 
@@ -277,12 +277,14 @@ def report_unreadable(task: FileTask, error: OSError, job: Job) -> None:
 
 def _add_inline(item: _Content, job: Job) -> None:
     entry = replace(item.entry, inline=item.data) if item.data else item.entry
-    job.pipeline.then(lambda: item.task.folder.add(with_xattrs(entry, item.needs), item.signature), item.needs)
+    job.pipeline.then(
+        lambda: item.task.folder.add(with_xattrs(entry, item.needs), item.signature, job.counts), item.needs
+    )
 
 
 def _add_slice(item: _Content, bundle: ChunkRef, offset: int, job: Job) -> None:
     def add() -> None:
         entry = replace(item.entry, slice=(bundle.plain_hash, offset, bundle.size))
-        item.task.folder.add(with_xattrs(entry, item.needs), item.signature)
+        item.task.folder.add(with_xattrs(entry, item.needs), item.signature, job.counts)
 
     job.pipeline.then(add, (bundle, *item.needs))

@@ -2,9 +2,8 @@
 
 Here: `Folder`. Not here: which entries there are, or how a file's content is saved.
 
-Rules: entries may arrive in any order; `close` sorts them by name. A folder in which nothing changed keeps the node it had, if the
-cache is trusted. The folder's own entry goes to its parent, or is the root.
-"""
+Rules: entries may arrive in any order; `close` sorts them by name. A folder in which nothing changed keeps the node it
+had, if the cache is trusted. The folder's own entry goes to its parent, or is the root."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ...blobs.trees import DirectoryBuilder
 from ...format.tree import Chunk, TreeEntry, encode_entry
 from ...types import BlobId, EntryType, PlainHash
-from .job import Job
+from .job import Counts, Job
 from .reuse import FolderRow, decode_cached
 
 
@@ -46,12 +45,20 @@ class Folder:
         """Return the path in the snapshot of something in this folder."""
         return self.path + b"/" + name if self.path else name
 
-    def add(self, entry: TreeEntry, signature: bytes | None) -> None:
-        """Add an entry that is not a folder."""
+    def add(self, entry: TreeEntry, signature: bytes | None, counts: Counts) -> None:
+        """Add an entry that is not a folder, and count a file as new, changed or unchanged."""
         encoded = encode_entry(entry)
+        known_signature, known = self.row.files.get(entry.name, (None, None))
+        if entry.type is EntryType.FILE:
+            if known is None:
+                counts.files_new += 1
+            elif known == encoded or (signature is not None and signature == known_signature):
+                counts.files_unchanged += 1  # perhaps read again, because a neighbour in its bundle changed
+            else:
+                counts.files_changed += 1
         self._lines[entry.name] = _Line(encoded, entry, 1, entry.size or 0)
         self.new_row.files[entry.name] = (signature, encoded)
-        if self.row.files.get(entry.name, (None, None))[1] != encoded:
+        if known != encoded:
             self.unchanged = False
 
     def add_cached(self, name: bytes, signature: bytes, encoded: bytes, size: int) -> None:

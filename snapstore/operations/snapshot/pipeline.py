@@ -2,9 +2,8 @@
 
 Here: batching, and the queue of what waits for hashes. Not here: what is done with them.
 
-Rules: `then` runs its action after all actions given before it, as soon as the chunks it needs are hashed. Plaintext that waits is
-bounded by PENDING_BYTES, actions that wait by a count, so memory is flat whatever the tree's size.
-"""
+Rules: `then` runs its action after all actions given before it, as soon as the chunks it needs are hashed. Plaintext
+that waits is bounded by PENDING_BYTES, actions that wait by a count, so memory is flat whatever the tree's size."""
 
 from __future__ import annotations
 

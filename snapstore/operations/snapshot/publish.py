@@ -2,9 +2,8 @@
 
 Here: steps 3 to 7 of docs/format/11-protocol.md. Not here: saving blobs.
 
-Rules: condemn is read before packs are listed, never the other way round. Nothing is reported before ok/ holds the copy and the
-manifest is seen to be there still.
-"""
+Rules: condemn is read before packs are listed, never the other way round. Nothing is reported before ok/ holds the
+copy and the manifest is seen to be there still."""
 
 from __future__ import annotations
 
@@ -107,7 +106,7 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
         facts=facts,
         text=text,
     )
-    keys = dossier.keys()[0]
+    keys = dossier.epoch_keys()[0]
     data = encode_manifest(
         manifest,
         keys=keys,

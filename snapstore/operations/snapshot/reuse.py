@@ -2,13 +2,14 @@
 
 Here: the rows of the folder cache, and whether they may be trusted. Not here: reading files.
 
-Shape of a row, one for each source folder, msgpack: 0 files `[name, signature or nil, encoded entry]`, 1 folders `[name,
-encoded entry]`, 2 `[level, h]` of the folder's node, 3 `[entries, bytes]` below it. The signature is what `lstat` said (size,
-times, inode, mode, owner); nil where the file had changed so shortly before that a later change might not show.
+Shape of a row, one for each source folder, msgpack: 0 files `[name, signature or nil, encoded entry]`, 1 folders
+`[name, encoded entry]`, 2 `[level, h]` of the folder's node, 3 `[entries, bytes]` below it. The signature is what
+`lstat` said (size, times, inode, mode, owner); nil where the file had changed so shortly before that a later change
+might not show.
 
-Rules: rows are trusted as they are only while every pack of the last snapshot is still there, whole and not condemned. Otherwise
-each entry's blobs are looked up one by one, and what is missing is read again. A row that does not decode is no row.
-"""
+Rules: rows are trusted as they are only while every pack of the last snapshot is still there, whole and not condemned.
+Otherwise each entry's blobs are looked up one by one, and what is missing is read again. A row that does not decode is
+no row."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ import msgpack
 from ...blobs.reader import BlobReader
 from ...blobs.saver import BlobSaver
 from ...errors import SnapstoreError
+from ...format.pack import BlobKind
 from ...format.packing import decode
 from ...format.tree import Chunk, ChunkLeaf, ChunkNode, TreeEntry, entry_from_map
 from ...sources.scanned import ScannedEntry
@@ -84,35 +86,35 @@ def signature_of(entry: ScannedEntry) -> bytes:
 
 def is_available(entry: TreeEntry, saver: BlobSaver, reader: BlobReader) -> bool:
     """Tell whether every blob of an entry's content is in a usable pack, and rely on each."""
-    if entry.xattrs_blob is not None and not saver.rely_on(entry.xattrs_blob[0], shared=False):
+    if entry.xattrs_blob is not None and not saver.rely_on(BlobKind.DATA, entry.xattrs_blob[0], shared=False):
         return False
     if entry.slice is not None:
-        return saver.rely_on(entry.slice[0], shared=False)
+        return saver.rely_on(BlobKind.DATA, entry.slice[0], shared=False)
     if entry.chunks is not None:
-        return _chunks_available([item for item in entry.chunks if isinstance(item, Chunk)], entry.shared, saver)
+        return _chunks_available([item for item in entry.chunks if isinstance(item, Chunk)], entry, saver)
     if entry.chunk_tree is not None:
         try:
-            return _list_available(entry.chunk_tree[1], entry.shared, saver, reader)
+            return _list_available(entry.chunk_tree[1], entry, saver, reader)
         except SnapstoreError:
             return False  # the list itself does not read back: the file is read again
     return True
 
 
-def _chunks_available(chunks: Sequence[Chunk], shared: bool, saver: BlobSaver) -> bool:
-    return all(saver.rely_on(chunk.h, shared=shared) for chunk in chunks)
+def _chunks_available(chunks: Sequence[Chunk], entry: TreeEntry, saver: BlobSaver) -> bool:
+    return all(saver.rely_on(BlobKind.DATA, chunk.h, shared=entry.shared) for chunk in chunks)
 
 
-def _list_available(root: PlainHash, shared: bool, saver: BlobSaver, reader: BlobReader) -> bool:
+def _list_available(root: PlainHash, entry: TreeEntry, saver: BlobSaver, reader: BlobReader) -> bool:
     waiting = [root]
     while waiting:
         plain_hash = waiting.pop()
-        if not saver.rely_on(plain_hash, shared=False):
+        if not saver.rely_on(BlobKind.TREE, plain_hash, shared=False):
             return False
         node = reader.load_node(plain_hash)
         if isinstance(node, ChunkNode):
             waiting.extend(child.h for child in node.children)
         elif isinstance(node, ChunkLeaf) and not _chunks_available(
-            [item for item in node.items if isinstance(item, Chunk)], shared, saver
+            [item for item in node.items if isinstance(item, Chunk)], entry, saver
         ):
             return False
     return True

@@ -2,16 +2,16 @@
 
 Here: the order of things. Not here: the things (see the package).
 
-Rules: an interruption at any line leaves every earlier snapshot as it was; what was stored is found and reused by the next
-run. If a pack that is relied on was condemned or vanished meanwhile, the walk is done again without it, under a new manifest.
-"""
+Rules: an interruption at any line leaves every earlier snapshot as it was; what was stored is found and reused by the
+next run. If a pack that is relied on was condemned or vanished meanwhile, the walk is done again without it, under a
+new manifest."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...blobs.catalogue import LoadedIndex, read_condemned
 from ...blobs.packer import PackWriter
@@ -52,7 +52,7 @@ class SnapshotRequest:
     label: str | None = None
     kind: SnapshotKind = SnapshotKind.MANUAL
     exclude: tuple[str, ...] = ()
-    options: SnapshotOptions = SnapshotOptions()
+    options: SnapshotOptions = field(default_factory=SnapshotOptions)
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class _Run:
         """Save, publish and look, until nothing that is relied on is missing."""
         loaded = self.dossier.repository.index(refresh=True)
         for pack in read_condemned(self.dossier.repository.catalogue()):
-            loaded.index.set_usable(pack, False)
+            loaded.index.set_usable(pack, usable=False)
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
         superseded: list[str] = []
@@ -124,7 +124,7 @@ class _Run:
                     return self._finish(saved, published, superseded, new_cache)
             superseded.append(published.name)
             for pack in lost:
-                loaded.index.set_usable(pack, False)
+                loaded.index.set_usable(pack, usable=False)
             trusted = False
         drop(self.dossier, superseded)
         raise InUseError("Packs vanish as fast as they are stored; is another program cleaning up this repository?")
@@ -133,7 +133,7 @@ class _Run:
         """Walk the sources and store what is new."""
         dossier = self.dossier
         context, options = dossier.repository, self.request.options
-        keys = dossier.keys()
+        keys = dossier.epoch_keys()
         reader = reader_of(dossier)
         sealing = SealingOptions(level=options.compression_level, verify=options.verify_writes)
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id, sealing)
@@ -166,7 +166,7 @@ class _Run:
 
     def _job(self, saver: BlobSaver, previous: Previous) -> Job:
         parameters = self.dossier.repository.config.chunking
-        chunker = self.dossier.keys()[0].chunker
+        chunker = self.dossier.epoch_keys()[0].chunker
         options = self.request.options
         return Job(
             saver=saver,

@@ -1,11 +1,11 @@
 """What is saved, folder by folder.
 
-Here: the walk over the sources, depth first, without recursion (trees may be 1,000 levels deep). Not here: a file's content
-(`files`), a folder's nodes (`folders`).
+Here: the walk over the sources, depth first, without recursion (trees may be 1,000 levels deep). Not here: a file's
+content (`files`), a folder's nodes (`folders`).
 
-Rules: in each folder first come the files, small ones in bundles, then the folders by name. A file with several names is saved
-under the first that is met and linked from the others. A folder that cannot be listed is saved empty, with a problem.
-"""
+Rules: in each folder first come the files, small ones in bundles, then the folders by name. A file with several names
+is saved under the first that is met and linked from the others. A folder that cannot be listed is saved empty, with a
+problem."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ class _Walk:
             return False
         self._job.counts.total_bytes -= scanned.size
         entry = TreeEntry(name=task.name, type=EntryType.HARD_LINK, hard_link=first)
-        self._job.pipeline.then(lambda: task.folder.add(entry, None))
+        self._job.pipeline.then(lambda: task.folder.add(entry, None, self._job.counts))
         return True
 
     def _save_other(self, task: FileTask) -> None:
@@ -286,7 +286,7 @@ class _Walk:
             return
         entry, needs = save_attributes(entry, attributes, job)
         signature = signature_of(scanned) if scanned.settled(job.now_ns) else None
-        job.pipeline.then(lambda: task.folder.add(with_xattrs(entry, needs), signature), needs)
+        job.pipeline.then(lambda: task.folder.add(with_xattrs(entry, needs), signature, job.counts), needs)
 
     def _take_from_cache(self, tasks: Sequence[FileTask]) -> bool:
         """Take one file, or a whole bundle, from the cache if nothing in it changed and its blobs are there."""
@@ -300,16 +300,6 @@ class _Walk:
         unchanged = len(entries) == len(tasks) and _are_together(entries)
         if unchanged and not job.previous.trusted:
             unchanged = all(is_available(entry, job.saver, self._reader) for entry in entries)
-        for task in tasks:
-            known = task.name in task.folder.row.files
-            if unchanged:
-                job.counts.files_unchanged += 1
-            elif known and self._cached(task) is None:
-                job.counts.files_changed += 1
-            elif not known:
-                job.counts.files_new += 1
-            else:
-                job.counts.files_unchanged += 1  # read again only because its bundle changed
         if not unchanged:
             return False
         job.counts.reused = job.counts.reused or job.previous.trusted
@@ -319,7 +309,7 @@ class _Walk:
 
     def _add_cached(self, task: FileTask, entry: TreeEntry) -> None:
         signature = signature_of(task.scanned)
-        self._job.pipeline.then(lambda: task.folder.add(entry, signature))
+        self._job.pipeline.then(lambda: task.folder.add(entry, signature, self._job.counts))
         self._job.meter.step(size=task.scanned.size)
 
     def _cached(self, task: FileTask) -> TreeEntry | None:
