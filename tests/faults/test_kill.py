@@ -10,6 +10,7 @@ The moments come from a seeded generator, so that a failure can be looked at aga
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ FILE_BYTES = 50_000
 CHANGED_FILES = 12
 SECRET = "a secret for the killed"
 WRITER = Path(__file__).with_name("killed_writer.py")
+PACKAGE_PARENT = Path(snapstore.__path__[0]).parent  # the writer runs the package that is being tested
 Facts = dict[str, compare_trees.Facts]
 
 
@@ -49,7 +51,10 @@ class Scene:
 
     def start_writer(self, label: str) -> subprocess.Popen[str]:
         arguments = [self.folder / "repository", self.folder / "writer", "books", self.source, label]
-        writer = subprocess.Popen([sys.executable, WRITER, *arguments], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, WRITER, *arguments]
+        path = os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")])
+        environment = os.environ | {"PYTHONPATH": path}
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         return writer
