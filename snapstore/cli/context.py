@@ -151,8 +151,8 @@ def global_options(*, environment: bool = False) -> Callable[[F], F]:
 
 
 def _take(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    source = ctx.get_parameter_source(parameter.name or "")
-    if source is not click.core.ParameterSource.DEFAULT and parameter.name:
+    # By value: click 8.4 tells the source of a value only after the callback.
+    if value is not None and value is not False and value != 0 and parameter.name:
         session: Session = ctx.find_root().obj
         session.take(parameter.name, value)
 
