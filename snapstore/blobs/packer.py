@@ -23,7 +23,7 @@ from ..crypto.keys import MaintenanceKeys
 from ..errors import BrokenWriterError, DamagedObjectError
 from ..format.index import IndexedPack, encode_index
 from ..format.names import new_name, object_path, pack_path
-from ..format.pack import BlobKind, PackEntry, decode_header, encode_entries, encode_header, padding_needed
+from ..format.pack import BlobKind, PackEntry, decode_header, encode_entries, encode_header, header_size, padding_needed
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
 from ..stores.protocol import Store
 from ..types import RepositoryId
@@ -52,11 +52,17 @@ class _OpenPack:
         """Return the BLAKE3 hash of everything written."""
         return self._hasher.digest()
 
-    def append(self, blobs: list[SealedBlob]) -> None:
-        for blob in blobs:
-            self.entries.append(blob.entry._replace(offset=self.size))
-            self.size += len(blob.stored)
-        self.write(b"".join([blob.stored for blob in blobs]))
+    def has_room(self, stored_size: int, count: int) -> bool:
+        """Tell whether `count` blobs more fit. A pack that is nearly as large as its target wastes least on padding."""
+        if not self.entries:
+            return True
+        return self.size + stored_size + header_size(len(self.entries) + count) <= PACK_TARGET_BYTES
+
+    def append(self, blob: SealedBlob) -> None:
+        """Append a blob."""
+        self.entries.append(blob.entry._replace(offset=self.size))
+        self.size += len(blob.stored)
+        self.write(blob.stored)
 
     def absorb(self, other: _OpenPack) -> None:
         """Append everything of `other`."""
@@ -131,9 +137,10 @@ class PackWriter:
             packs.sort(key=lambda pack: pack.size)
             while packs:
                 pack = packs.pop(0)
-                while packs and pack.size + packs[0].size <= PACK_TARGET_BYTES:
+                while packs and pack.has_room(packs[0].size, len(packs[0].entries)):
                     pack.absorb(packs.pop(0))
-                self._store_pack(pack)
+                if pack.entries:
+                    self._store_pack(pack)
         self._write_index()
 
     def _place(self, kind: BlobKind) -> None:
@@ -146,14 +153,12 @@ class PackWriter:
         packs = self._open[kind]
         while len(packs) < wanted:
             packs.append(_OpenPack(self._spool))
-        shares: list[list[SealedBlob]] = [[] for _ in packs]
         for blob in blobs:
-            shares[_RANDOM.randrange(len(packs))].append(blob)
-        for pack, share in zip(packs, shares, strict=True):
-            pack.append(share)
-        for pack in [pack for pack in packs if pack.size >= PACK_TARGET_BYTES]:
-            packs.remove(pack)
-            self._store_pack(pack)
+            position = _RANDOM.randrange(len(packs))
+            if not packs[position].has_room(len(blob.stored), 1):
+                full, packs[position] = packs[position], _OpenPack(self._spool)
+                self._store_pack(full)
+            packs[position].append(blob)
 
     def _store_pack(self, pack: _OpenPack) -> None:
         with pack.file as file:
