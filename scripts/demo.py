@@ -32,6 +32,8 @@ import compare_trees
 import snapstore
 
 SECRET = "demo: correct horse battery"
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+ADDED_BY_OTHERS = "site-packages"  # some systems install packages into the standard library's folder
 SHOWN_DIFFERENCES = 50
 EDITED_FILES = 5
 
@@ -56,13 +58,15 @@ def readable(size: int | None) -> str:
     return f"{size / 1000:,.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:,.1f} MB"
 
 
-def copy_tree(source: Path, copy: Path) -> None:
+def copy_tree(source: Path, copy: Path, *, leave_out: str | None) -> None:
     """Copy with owners, modes, times, extended attributes and hard links, as far as this system and user can."""
     if shutil.which("cp") and os.name == "posix":
         # Files that this user may not read are left out of the copy; the comparison is with the copy.
-        subprocess.run(["cp", "-a", f"{source}/.", str(copy)], check=False)
+        parts = [f"{source}/."] if leave_out is None else [path for path in source.iterdir() if path.name != leave_out]
+        subprocess.run(["cp", "-a", *parts, copy], check=False)
     else:
-        shutil.copytree(source, copy, symlinks=True, dirs_exist_ok=True)
+        ignore = None if leave_out is None else shutil.ignore_patterns(leave_out)
+        shutil.copytree(source, copy, symlinks=True, dirs_exist_ok=True, ignore=ignore)
 
 
 def change_tree(root: Path) -> list[str]:
@@ -163,7 +167,7 @@ def run(folder: Path, work: Path) -> list[str]:
     """Do it all below `work`; return the differences."""
     copy, repository_folder = work / "copy", work / "repository"
     copy.mkdir()
-    copy_tree(folder, copy)
+    copy_tree(folder, copy, leave_out=ADDED_BY_OTHERS if folder == STANDARD_LIBRARY else None)
     before = compare_trees.collect(copy)
     files, size = tree_size(before)
     print(f"{folder}: {files:,} files, {readable(size)}")
@@ -194,7 +198,7 @@ def run(folder: Path, work: Path) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; return the exit status."""
     parser = argparse.ArgumentParser(description="Snapshot, change, snapshot, restore on another PC, compare.")
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(sysconfig.get_path("stdlib")))
+    parser.add_argument("folder", nargs="?", type=Path, default=STANDARD_LIBRARY)
     folder = parser.parse_args(arguments).folder.resolve()
     if not folder.is_dir():
         print(f"error: {folder} is not a folder", file=sys.stderr)
