@@ -18,199 +18,78 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .errors import (
-        AccessError as AccessError,
-    )
-    from .errors import (
-        AmbiguousError as AmbiguousError,
-    )
-    from .errors import (
-        BrokenWriterError as BrokenWriterError,
-    )
-    from .errors import (
-        DamagedObjectError as DamagedObjectError,
-    )
-    from .errors import (
-        DamageError as DamageError,
-    )
-    from .errors import (
-        DossierExistsError as DossierExistsError,
-    )
-    from .errors import (
-        DossierNotFoundError as DossierNotFoundError,
-    )
-    from .errors import (
-        EntryNotFoundError as EntryNotFoundError,
-    )
-    from .errors import (
-        InputError as InputError,
-    )
-    from .errors import (
-        InUseError as InUseError,
-    )
-    from .errors import (
-        MissingObjectError as MissingObjectError,
-    )
-    from .errors import (
-        NotEnrolledError as NotEnrolledError,
-    )
-    from .errors import (
-        NotFoundError as NotFoundError,
-    )
-    from .errors import (
-        ObjectNotFoundError as ObjectNotFoundError,
-    )
-    from .errors import (
-        OperationCancelledError as OperationCancelledError,
-    )
-    from .errors import (
-        RepositoryExistsError as RepositoryExistsError,
-    )
-    from .errors import (
-        RepositoryNotFoundError as RepositoryNotFoundError,
-    )
-    from .errors import (
-        SecretRequiredError as SecretRequiredError,
-    )
-    from .errors import (
-        SecretTooShortError as SecretTooShortError,
-    )
-    from .errors import (
-        SnapshotNotFoundError as SnapshotNotFoundError,
-    )
-    from .errors import (
-        SnapstoreError as SnapstoreError,
-    )
-    from .errors import (
-        SourceEmptyError as SourceEmptyError,
-    )
-    from .errors import (
-        SourceError as SourceError,
-    )
-    from .errors import (
-        SourceMissingError as SourceMissingError,
-    )
-    from .errors import (
-        StationRevokedError as StationRevokedError,
-    )
-    from .errors import (
-        StoreError as StoreError,
-    )
-    from .errors import (
-        StoreFullError as StoreFullError,
-    )
-    from .errors import (
-        StorePermissionError as StorePermissionError,
-    )
-    from .errors import (
-        StoreUnavailableError as StoreUnavailableError,
-    )
-    from .errors import (
-        TamperedError as TamperedError,
-    )
-    from .errors import (
-        TargetError as TargetError,
-    )
-    from .errors import (
-        TargetNotEmptyError as TargetNotEmptyError,
-    )
-    from .errors import (
-        UnsupportedFormatError as UnsupportedFormatError,
-    )
-    from .errors import (
-        WrongSecretError as WrongSecretError,
+        AccessError,
+        AmbiguousError,
+        BrokenWriterError,
+        DamagedObjectError,
+        DamageError,
+        DossierExistsError,
+        DossierNotFoundError,
+        EntryNotFoundError,
+        InputError,
+        InUseError,
+        MissingObjectError,
+        NotEnrolledError,
+        NotFoundError,
+        ObjectNotFoundError,
+        OperationCancelledError,
+        RepositoryExistsError,
+        RepositoryNotFoundError,
+        SecretRequiredError,
+        SecretTooShortError,
+        SnapshotNotFoundError,
+        SnapstoreError,
+        SourceEmptyError,
+        SourceError,
+        SourceMissingError,
+        StationRevokedError,
+        StationStateError,
+        StoreError,
+        StoreFullError,
+        StorePermissionError,
+        StoreUnavailableError,
+        TamperedError,
+        TargetError,
+        TargetNotEmptyError,
+        UnsupportedFormatError,
+        WrongSecretError,
     )
     from .progress import (
-        Cancel as Cancel,
-    )
-    from .progress import (
-        NullCancel as NullCancel,
-    )
-    from .progress import (
-        NullProgress as NullProgress,
-    )
-    from .progress import (
-        Progress as Progress,
-    )
-    from .progress import (
-        ProgressStatus as ProgressStatus,
+        Cancel,
+        NullCancel,
+        NullProgress,
+        Progress,
+        ProgressStatus,
     )
     from .repository import (
-        Dossier as Dossier,
-    )
-    from .repository import (
-        Repository as Repository,
-    )
-    from .repository import (
-        init as init,
-    )
-    from .repository import (
-        open as open,
+        Dossier,
+        Repository,
+        init,
+        open,
     )
     from .types import (
-        BlobId as BlobId,
-    )
-    from .types import (
-        DossierId as DossierId,
-    )
-    from .types import (
-        DossierInfo as DossierInfo,
-    )
-    from .types import (
-        Entry as Entry,
-    )
-    from .types import (
-        EntryType as EntryType,
-    )
-    from .types import (
-        HistoryReview as HistoryReview,
-    )
-    from .types import (
-        MediumId as MediumId,
-    )
-    from .types import (
-        ObjectName as ObjectName,
-    )
-    from .types import (
-        Overwrite as Overwrite,
-    )
-    from .types import (
-        PlainHash as PlainHash,
-    )
-    from .types import (
-        Problem as Problem,
-    )
-    from .types import (
-        RecordId as RecordId,
-    )
-    from .types import (
-        RepositoryId as RepositoryId,
-    )
-    from .types import (
-        RestoreOptions as RestoreOptions,
-    )
-    from .types import (
-        RestoreReport as RestoreReport,
-    )
-    from .types import (
-        Snapshot as Snapshot,
-    )
-    from .types import (
-        SnapshotId as SnapshotId,
-    )
-    from .types import (
-        SnapshotKind as SnapshotKind,
-    )
-    from .types import (
-        SnapshotOptions as SnapshotOptions,
-    )
-    from .types import (
-        SnapshotReport as SnapshotReport,
-    )
-    from .types import (
-        StationId as StationId,
-    )
-    from .types import (
-        StationInfo as StationInfo,
+        BlobId,
+        DossierId,
+        DossierInfo,
+        Entry,
+        EntryType,
+        HistoryReview,
+        MediumId,
+        ObjectName,
+        Overwrite,
+        PlainHash,
+        Problem,
+        RecordId,
+        RepositoryId,
+        RestoreOptions,
+        RestoreReport,
+        Snapshot,
+        SnapshotId,
+        SnapshotKind,
+        SnapshotOptions,
+        SnapshotReport,
+        StationId,
+        StationInfo,
     )
 
 _HOMES = {
@@ -240,6 +119,7 @@ _HOMES = {
         "SourceError",
         "SourceMissingError",
         "StationRevokedError",
+        "StationStateError",
         "StoreError",
         "StoreFullError",
         "StorePermissionError",
@@ -345,6 +225,7 @@ __all__ = [
     "StationId",
     "StationInfo",
     "StationRevokedError",
+    "StationStateError",
     "StoreError",
     "StoreFullError",
     "StorePermissionError",

@@ -33,6 +33,7 @@ Grouped by what the caller does next, not by where the error arose:
     |   `-- SourceEmptyError           a source that had files is empty now
     |-- TargetError                    the restore target cannot be used
     |   `-- TargetNotEmptyError        it has files and `overwrite` was not asked for
+    |-- StationStateError              this station's own folder cannot be used: make room, or mend its permissions
     |-- InUseError                     another program works with this now: try again later
     |-- OperationCancelledError        the caller's own cancel; nothing is half-done
     `-- BrokenWriterError              a writer that failed once refuses to go on
@@ -248,6 +249,12 @@ class TargetNotEmptyError(TargetError):
     """The target folder has something in it and overwriting was not asked for."""
 
     default_code = "target_not_empty"
+
+
+class StationStateError(SnapstoreError):
+    """The folder in which this station keeps keys, caches and packs being built is full, read-only or unreadable."""
+
+    default_code = "station_state"
 
 
 class InUseError(SnapstoreError):

@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from ..crypto.entropy import random_bytes
 from ..crypto.keys import MaintenanceKeys
-from ..errors import BrokenWriterError, DamagedObjectError
+from ..errors import BrokenWriterError, DamagedObjectError, StationStateError
 from ..format.index import IndexedPack, encode_index
 from ..format.names import new_name, object_path, pack_path
 from ..format.pack import BlobKind, PackEntry, decode_header, encode_entries, encode_header, header_size, padding_needed
@@ -127,6 +127,12 @@ class PackWriter:
     def _run(self, step: Callable[[], None]) -> None:
         try:
             step()
+        except OSError as error:  # the store translates its own: this is the temporary file
+            self._failed = True
+            raise StationStateError(
+                f"A pack could not be built in {self._spool}: {error.strerror or error}. "
+                "Make room there, or choose another folder for the station's state (state_dir)."
+            ) from error
         except BaseException:
             self._failed = True
             raise

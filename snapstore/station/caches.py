@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
 from ..types import PlainHash, SnapshotId
-from .protection import make_private_folder, read_private, write_private
+from .protection import make_private_folder, read_private, state_errors, write_private
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -36,19 +36,27 @@ class LastSnapshot:
     """For each source path the count of entries found below it."""
 
 
+_NEW_CACHE = """
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
+CREATE TABLE folders (path BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; BEGIN
+"""
+
+
 class FolderCache:
     """For each source folder, by its path: one opaque record. Reading and writing go to different files."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
+        self.whole = True
+        """False once something could not be kept, as on a full disk: then nothing of it may be used."""
         self._connection: sqlite3.Connection | None = None
         if writable or path.exists():
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            if writable:
-                self._connection.executescript(
-                    "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-                    "CREATE TABLE folders (path BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; BEGIN"
-                )
+            try:
+                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                if writable:
+                    self._connection.executescript(_NEW_CACHE)
+            except sqlite3.Error:
+                self._give_up()
 
     def get(self, folder: bytes) -> bytes | None:
         """Return the record of `folder`, or None."""
@@ -62,17 +70,30 @@ class FolderCache:
 
     def put(self, folder: bytes, record: bytes) -> None:
         """Remember `record` for `folder`."""
-        assert self._connection is not None
-        self._connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (folder, record))
+        if self._connection is not None:
+            try:
+                self._connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (folder, record))
+            except sqlite3.Error:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        self.whole = False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     def close(self) -> None:
         """Close the file; what was put is kept."""
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            try:
                 if self._connection.in_transaction:
                     self._connection.execute("COMMIT")
-                self._connection.close()
-            self._connection = None
+            except sqlite3.Error:
+                self.whole = False
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
 
 class MediumCache:
@@ -105,12 +126,14 @@ class MediumCache:
 
     def new_folders(self) -> FolderCache:
         """Start a new cache of source folders beside the present one."""
-        make_private_folder(self.folder)
+        with state_errors(self.folder):
+            make_private_folder(self.folder)
         for left_over in self.folder.glob("folders-*.new"):
             with contextlib.suppress(OSError):
                 left_over.unlink()
         path = self.folder / f"folders-{secrets.token_hex(6)}.new"
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with state_errors(self.folder):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         return FolderCache(path, writable=True)
 
     def keep(self, last: LastSnapshot, folders: FolderCache) -> None:
@@ -121,6 +144,8 @@ class MediumCache:
         folders.close()
         with contextlib.suppress(OSError):
             (self.folder / "last").unlink()
+        if not folders.whole:
+            return
         try:
             os.replace(folders.path, self.folder / "folders.sqlite")
         except OSError:

@@ -16,7 +16,7 @@ from ..types import DossierId, MediumId, RepositoryId, SnapshotId
 from .caches import MediumCache
 from .identity import Station, load_station
 from .keyring import RepositoryKeys, load_keys, update_keys
-from .protection import is_running, make_private_folder, running_mark
+from .protection import is_running, make_private_folder, running_mark, state_errors
 
 
 def default_state_dir() -> Path:
@@ -31,21 +31,24 @@ class StateFolder:
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, station_name: str | None = None) -> None:
         self.path = Path(path) if path is not None else default_state_dir()
-        make_private_folder(self.path)
-        self.station: Station = load_station(self.path / "station", station_name)
+        with state_errors(self.path):
+            make_private_folder(self.path)
+            self.station: Station = load_station(self.path / "station", station_name)
 
     def __repr__(self) -> str:
         return f"StateFolder({str(self.path)!r})"
 
     def keys(self, repository_id: RepositoryId) -> RepositoryKeys:
         """Return the keys held of a repository; none if it was never seen."""
-        return load_keys(self._repository(repository_id) / "keys")
+        with state_errors(self.path):
+            return load_keys(self._repository(repository_id) / "keys")
 
     def update_keys(
         self, repository_id: RepositoryId, change: Callable[[RepositoryKeys], RepositoryKeys]
     ) -> RepositoryKeys:
         """Change the keys held of a repository, safely against other processes."""
-        return update_keys(self._repository(repository_id) / "keys", change)
+        with state_errors(self.path):
+            return update_keys(self._repository(repository_id) / "keys", change)
 
     def medium(self, repository_id: RepositoryId, medium_id: MediumId, dossier_id: DossierId) -> MediumCache:
         """Return the caches of a dossier on a medium."""
@@ -54,7 +57,9 @@ class StateFolder:
     @contextlib.contextmanager
     def running(self, snapshot_id: SnapshotId) -> Iterator[None]:
         """Show other runs of this station that this snapshot is being made."""
-        with running_mark(self._running(snapshot_id)):
+        with contextlib.ExitStack() as stack:
+            with state_errors(self.path):
+                stack.enter_context(running_mark(self._running(snapshot_id)))
             yield
 
     def is_running(self, snapshot_id: SnapshotId) -> bool:
@@ -69,7 +74,8 @@ class StateFolder:
     def spool(self) -> Path:
         """Return the folder for packs being built. It holds sealed bytes only."""
         path = self.path / "spool"
-        make_private_folder(path)
+        with state_errors(self.path):
+            make_private_folder(path)
         return path
 
     def _repository(self, repository_id: RepositoryId) -> Path:

@@ -15,10 +15,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import DamagedObjectError
+from ..errors import DamagedObjectError, StationStateError
 
 _PLAIN = b"\x00"
 _DPAPI = b"\x01"
+
+
+@contextlib.contextmanager
+def state_errors(path: Path) -> Iterator[None]:
+    """Translate what the system says of the station's own files. Raises StationStateError."""
+    try:
+        yield
+    except OSError as error:
+        raise StationStateError(
+            f"This station's folder {path} cannot be used: {error.strerror or error}. "
+            "Make room, mend its permissions, or choose another one (state_dir).",
+        ) from error
 
 
 def write_private(path: Path, data: bytes) -> None:

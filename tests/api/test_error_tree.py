@@ -39,6 +39,7 @@ PINNED_CODES = {
     "SourceError": "source",
     "SourceMissingError": "source_missing",
     "StationRevokedError": "station_revoked",
+    "StationStateError": "station_state",
     "StoreError": "store_error",
     "StoreFullError": "store_full",
     "StorePermissionError": "store_permission",
