@@ -157,7 +157,7 @@ def publish(
             return opened
         dossier_id = opened.stored.keyset.dossier_id
         context.store.put(dossier_path("dossiers", dossier_id, new_name(digest(data))), data)
-        winner = read_keyset(context, dossier_id)
+        winner = _newest_of(context, dossier_id, opened.private)
         keys = winner.keyset.open_keys(opened.private)
         opened = OpenedKeyset(winner, opened.private, keys, winner.keyset.name(keys[0]))
     raise InUseError("Other stations are changing this dossier's keys at the same time. Try again.")
@@ -179,6 +179,14 @@ def next_generation(
         name=opened.name if name is None else name,
         created_ns=created_ns,
     )
+
+
+def _newest_of(context: RepositoryContext, dossier_id: DossierId, private: PrivateHalves) -> StoredKeyset:
+    """Return the valid keyset with the public keys of `private`: a station that has no pin yet may see others first."""
+    for stored in read_keysets(context).get(dossier_id, ()):
+        if stored.keyset.fits(private):
+            return stored
+    return read_keyset(context, dossier_id)
 
 
 def _read(context: RepositoryContext, name: str) -> StoredKeyset:

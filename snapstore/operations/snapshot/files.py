@@ -10,19 +10,20 @@ the caller."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 from ...blobs.trees import ChunkListBuilder
 from ...chunking.choose import choose_cutter
 from ...chunking.stream import chunk_stream
-from ...format.tree import Chunk, ChunkItem, Hole, TreeEntry, encode_xattrs
-from ...limits import INLINE_CHUNKS_MAX, INLINE_XATTR_MAX_BYTES, MIB, SHARED_MIN_FILE_BYTES
+from ...format.tree import Chunk, ChunkItem, Hole
+from ...limits import INLINE_CHUNKS_MAX, MIB, SHARED_MIN_FILE_BYTES
 from ...sources.attributes import Attributes
 from ...sources.directory import SourceDirectory
 from ...sources.file import Gap, SourceFile
-from ...sources.scanned import WINDOWS, ScannedEntry
+from ...sources.scanned import ScannedEntry
 from ...types import EntryType, Problem
+from .drafts import EntryDraft
 from .folders import Folder
 from .job import Job
 from .pipeline import ChunkRef
@@ -48,41 +49,9 @@ class _Content:
 
     task: FileTask
     data: bytes
-    entry: TreeEntry
+    draft: EntryDraft
+    changed: bool
     signature: bytes | None
-    needs: tuple[ChunkRef, ...]
-
-
-def save_attributes(entry: TreeEntry, attributes: Attributes, job: Job) -> tuple[TreeEntry, tuple[ChunkRef, ...]]:
-    """Put names and extended attributes into an entry. Large ones go to a blob, whose reference comes back."""
-    job.report(*attributes.problems)
-    entry = replace(entry, user=attributes.user, group=attributes.group)
-    if not attributes.xattrs:
-        return entry, ()
-    pairs = tuple(sorted(attributes.xattrs.items()))
-    encoded = encode_xattrs(pairs)
-    if len(encoded) <= INLINE_XATTR_MAX_BYTES:
-        return replace(entry, xattrs=pairs), ()
-    return entry, (job.pipeline.add_chunk(encoded, shared=False),)
-
-
-def with_xattrs(entry: TreeEntry, needs: tuple[ChunkRef, ...]) -> TreeEntry:
-    """Return the entry with the reference that `save_attributes` gave, now that its hash is known."""
-    return replace(entry, xattrs_blob=(needs[0].plain_hash, needs[0].size)) if needs else entry
-
-
-def entry_of(scanned: ScannedEntry, name: bytes, kind: EntryType) -> TreeEntry:
-    """Return the entry for what `lstat` said, without content and names of owners."""
-    return TreeEntry(
-        name=name,
-        type=kind,
-        mode=None if WINDOWS else scanned.mode,
-        mtime_ns=scanned.mtime_ns,
-        uid=None if WINDOWS else scanned.uid,
-        gid=None if WINDOWS else scanned.gid,
-        windows_attributes=scanned.windows_attributes,
-        birth_ns=scanned.birth_ns,
-    )
 
 
 def save_bundle(tasks: Sequence[FileTask], job: Job) -> None:
@@ -168,13 +137,14 @@ class _ChunkedFile:
         """Add the entry to its folder, in its turn."""
         task, job = self._task, self._job
         signature = signature_for(self._opened, job, changed=changed, size=self.size)
-        entry = replace(entry_of(self._opened, task.name, EntryType.FILE), size=self.size, changed=changed)
-        entry, needs = save_attributes(entry, attributes, job)
+        draft = EntryDraft(self._opened, task.name, EntryType.FILE)
+        draft.describe(attributes, job)
 
         def add() -> None:
-            task.folder.add(with_xattrs(self._with_content(entry), needs), signature, job.counts)
+            entry = draft.build(size=self.size, changed=changed, **self._content())
+            task.folder.add(entry, signature, job.counts)
 
-        job.pipeline.then(add, (*self._references[-1:], *needs))
+        job.pipeline.then(add, (*self._references[-1:], *draft.needs))
 
     def _chunks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         first = next(blocks, b"")
@@ -223,12 +193,13 @@ class _ChunkedFile:
         blob_id = self._job.saver.blob_id(item.h, shared=self._shared) if isinstance(item, Chunk) else None
         self._builder.add_chunk_item(item, blob_id)
 
-    def _with_content(self, entry: TreeEntry) -> TreeEntry:
+    def _content(self) -> dict[str, object]:
+        """Return the fields that say where the content is."""
         self._pass_on()
         self._last = None
         if self._builder is not None:
-            return replace(entry, chunk_tree=self._builder.finish(), shared=self._shared)
-        return replace(entry, chunks=tuple(self._items), shared=self._shared) if self._items else entry
+            return {"chunk_tree": self._builder.finish(), "shared": self._shared}
+        return {"chunks": tuple(self._items), "shared": self._shared} if self._items else {}
 
 
 def _read_small(task: FileTask, job: Job) -> _Content | None:
@@ -252,11 +223,11 @@ def _read_small(task: FileTask, job: Job) -> _Content | None:
         return None
     if changed:
         job.report(changed_problem(task))
-    entry = replace(entry_of(opened, task.name, EntryType.FILE), size=len(data), changed=changed)
-    entry, needs = save_attributes(entry, attributes, job)
+    draft = EntryDraft(opened, task.name, EntryType.FILE)
+    draft.describe(attributes, job)
     job.counts.raw_bytes_read += len(data)
     job.meter.step(size=len(data))
-    return _Content(task, data, entry, signature_for(opened, job, changed=changed, size=len(data)), needs)
+    return _Content(task, data, draft, changed, signature_for(opened, job, changed=changed, size=len(data)))
 
 
 def save_or_report(task: FileTask, job: Job) -> None:
@@ -276,15 +247,19 @@ def report_unreadable(task: FileTask, error: OSError, job: Job) -> None:
 
 
 def _add_inline(item: _Content, job: Job) -> None:
-    entry = replace(item.entry, inline=item.data) if item.data else item.entry
-    job.pipeline.then(
-        lambda: item.task.folder.add(with_xattrs(entry, item.needs), item.signature, job.counts), item.needs
-    )
+    content = {"inline": item.data} if item.data else {}
+
+    def add() -> None:
+        entry = item.draft.build(size=len(item.data), changed=item.changed, **content)
+        item.task.folder.add(entry, item.signature, job.counts)
+
+    job.pipeline.then(add, item.draft.needs)
 
 
 def _add_slice(item: _Content, bundle: ChunkRef, offset: int, job: Job) -> None:
     def add() -> None:
-        entry = replace(item.entry, slice=(bundle.plain_hash, offset, bundle.size))
-        item.task.folder.add(with_xattrs(entry, item.needs), item.signature, job.counts)
+        place = (bundle.plain_hash, offset, bundle.size)
+        entry = item.draft.build(size=len(item.data), changed=item.changed, slice=place)
+        item.task.folder.add(entry, item.signature, job.counts)
 
-    job.pipeline.then(add, (bundle, *item.needs))
+    job.pipeline.then(add, (bundle, *item.draft.needs))

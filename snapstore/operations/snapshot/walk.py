@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...blobs.reader import BlobReader
 from ...chunking.bundles import plan_bundles
@@ -20,7 +20,8 @@ from ...sources.directory import SourceDirectory, open_source, problem_from_erro
 from ...sources.layout import SourceNode
 from ...sources.scanned import ScannedEntry, name_bytes
 from ...types import EntryType, Problem
-from .files import FileTask, entry_of, save_attributes, save_bundle, save_or_report, with_xattrs
+from .drafts import EntryDraft
+from .files import FileTask, save_bundle, save_or_report
 from .folders import Folder
 from .job import Job
 from .reuse import FolderRow, decode_cached, is_available, signature_of
@@ -168,16 +169,14 @@ class _Walk:
                 self._job.report(problem_from_error(error, directory.path))
                 return TreeEntry(name=name, type=EntryType.DIRECTORY)
             found = scanned
-        entry = entry_of(found, name, EntryType.DIRECTORY)
+        draft = EntryDraft(found, name, EntryType.DIRECTORY)
         try:
-            attributes = directory.own_attributes()
+            draft.describe(directory.own_attributes(), self._job)
         except OSError as error:
             self._job.report(problem_from_error(error, directory.path))
-            return entry
-        entry, needs = save_attributes(entry, attributes, self._job)
-        if needs:
-            self._job.pipeline.wait_for(needs[0])
-        return with_xattrs(entry, needs)
+        if draft.needs:
+            self._job.pipeline.wait_for(draft.needs[0])
+        return draft.build()
 
     def _close_later(self, folder: Folder) -> None:
         def close() -> None:
@@ -273,20 +272,20 @@ class _Walk:
         """Save a link, pipe or device: everything is in its entry."""
         scanned, job = task.scanned, self._job
         assert scanned.type is not None
-        entry = entry_of(scanned, task.name, scanned.type)
+        draft = EntryDraft(scanned, task.name, scanned.type)
+        content: dict[str, object] = {}
         try:
             if scanned.type is EntryType.SYMLINK:
-                entry = replace(entry, link_target=task.directory.read_link(scanned))
+                content["link_target"] = task.directory.read_link(scanned)
             elif scanned.rdev is not None:
-                entry = replace(entry, device=scanned.rdev)
-            attributes = task.directory.attributes(scanned)
+                content["device"] = scanned.rdev
+            draft.describe(task.directory.attributes(scanned), job)
         except OSError as error:
             job.report(problem_from_error(error, task.directory.path_of(scanned.name)))
             job.counts.others -= 1
             return
-        entry, needs = save_attributes(entry, attributes, job)
         signature = signature_of(scanned) if scanned.settled(job.now_ns) else None
-        job.pipeline.then(lambda: task.folder.add(with_xattrs(entry, needs), signature, job.counts), needs)
+        job.pipeline.then(lambda: task.folder.add(draft.build(**content), signature, job.counts), draft.needs)
 
     def _take_from_cache(self, tasks: Sequence[FileTask]) -> bool:
         """Take one file, or a whole bundle, from the cache if nothing in it changed and its blobs are there."""
