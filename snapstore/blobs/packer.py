@@ -10,6 +10,7 @@ bytes only. A writer that failed once refuses to go on. For one thread at a time
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tempfile
 from collections.abc import Callable
@@ -116,7 +117,8 @@ class PackWriter:
         """Drop what is open."""
         for packs in self._open.values():
             for pack in packs:
-                pack.file.close()
+                with contextlib.suppress(OSError):  # a full disk: what was still to be written is dropped anyway
+                    pack.file.close()
             packs.clear()
         self._failed = True
 
@@ -142,11 +144,14 @@ class PackWriter:
             self._place(kind)
             packs.sort(key=lambda pack: pack.size)
             while packs:
-                pack = packs.pop(0)
-                while packs and pack.has_room(packs[0].size, len(packs[0].entries)):
-                    pack.absorb(packs.pop(0))
+                pack = packs[0]  # each stays on the list until it is closed, so that a failure closes it too
+                while len(packs) > 1 and pack.has_room(packs[1].size, len(packs[1].entries)):
+                    pack.absorb(packs[1])
+                    del packs[1]
                 if pack.entries:
                     self._store_pack(pack)
+                pack.file.close()
+                del packs[0]
         self._write_index()
 
     def _place(self, kind: BlobKind) -> None:
