@@ -115,7 +115,7 @@ class MediumCache:
                 number=record[1],
                 root=PlainHash(record[2]),
                 packs=dict(record[3]),
-                source_entries=dict(record[4]),
+                source_entries={os.fsdecode(path): count for path, count in record[4]},
             )
         except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
             return None
@@ -151,7 +151,7 @@ class MediumCache:
         except OSError:
             return  # another run of this station cleaned up or holds the file: the next snapshot reads more, no harm
         packs = [[name, size] for name, size in sorted(last.packs.items())]
-        sources = [[path, count] for path, count in sorted(last.source_entries.items())]
+        sources = [[os.fsencode(path), count] for path, count in sorted(last.source_entries.items())]
         record = {0: last.id, 1: last.number, 2: last.root, 3: packs, 4: sources}
         write_private(self.folder / "last", encode(record))
 
