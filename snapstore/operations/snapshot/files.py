@@ -126,6 +126,7 @@ class _ChunkedFile:
         for segment in file.segments():
             if isinstance(segment, Gap):
                 self._add_hole(segment.size)
+                self._job.meter.step(size=segment.size)
                 continue
             blocks = file.blocks(segment.offset, segment.size, _BLOCK_BYTES)
             for chunk in self._chunks(blocks):
