@@ -2,7 +2,8 @@
 
 Here, from the outside in: `take` (the verb), `publish` (manifest and the look afterwards), `walk` (what is saved,
 folder by folder), `files` (a file's content to blobs), `folders` (entries to nodes), `reuse` (what need not be read
-again), `pipeline` (chunks to worker threads, results back in order) and `job` (what they share).
+again), `estimate` (totals for the progress), `pipeline` (chunks to worker threads, results back in order) and `job`
+(what they share).
 
 Rules: one thread walks and reads; it is the only one that touches anything here. A file that cannot be read is a
 problem in the report. A snapshot is reported only after its copy is in ok/ (docs/format/11-protocol.md)."""

@@ -34,6 +34,7 @@ from ..history import History, ReadManifest, read_history, snapshot_of
 from ..keysets import read_keyset
 from ..meter import Meter
 from ..stations import check_not_revoked
+from .estimate import estimated
 from .folders import children_of
 from .job import Job
 from .pipeline import Pipeline
@@ -105,6 +106,14 @@ class _Run:
         self.start_ns = time.time_ns()
         self.checked = medium.checked_copies()
         self.added_bytes = 0
+        options = request.options
+        self.rules = ExcludeRules(
+            request.exclude,
+            options.exclude_files,
+            exclude_caches=options.exclude_caches,
+            larger_than=options.exclude_larger_than,
+            one_file_system=options.one_file_system,
+        )
 
     def run(self, history: History) -> SnapshotReport:
         """Save, publish and look, until nothing that is relied on is missing."""
@@ -113,6 +122,12 @@ class _Run:
             loaded.index.set_usable(pack, usable=False)
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
+        with estimated(self.layout, self.rules, history, self.meter):
+            return self._try(history, loaded, last, trusted=trusted)
+
+    def _try(
+        self, history: History, loaded: LoadedIndex, last: LastSnapshot | None, *, trusted: bool
+    ) -> SnapshotReport:
         superseded: list[str] = []
         for _ in range(_TRIES):
             snapshot_id = new_snapshot_id()
@@ -167,17 +182,10 @@ class _Run:
     def _job(self, saver: BlobSaver, previous: Previous) -> Job:
         parameters = self.dossier.repository.config.chunking
         chunker = self.dossier.epoch_keys()[0].chunker
-        options = self.request.options
         return Job(
             saver=saver,
             pipeline=Pipeline(saver),
-            rules=ExcludeRules(
-                self.request.exclude,
-                options.exclude_files,
-                exclude_caches=options.exclude_caches,
-                larger_than=options.exclude_larger_than,
-                one_file_system=options.one_file_system,
-            ),
+            rules=self.rules,
             parameters=parameters,
             cutters=make_cutters(
                 gear_key=derive(chunker, "chunker gear table"),
