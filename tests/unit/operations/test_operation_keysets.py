@@ -105,7 +105,7 @@ def test_without_the_secret_a_station_can_do_nothing(lab: Any) -> None:
 
 
 def test_two_stations_enrol_at_the_same_time(lab: Any) -> None:
-    """Both publish a second generation; the one that loses builds its change anew on the winner."""
+    """Both publish a second generation; what either of them changed is in the last one."""
     both_built, both_put = threading.Barrier(2), threading.Barrier(2)
 
     class Together(StoreWrapper):
@@ -124,7 +124,8 @@ def test_two_stations_enrol_at_the_same_time(lab: Any) -> None:
         enrolling = [threads.submit(lab.unlocked, station, store=Together(lab.store)) for station in ("two", "three")]
         assert [future.result().name for future in enrolling] == ["books", "books"]
     generations = sorted(decode_keyset(lab.store.get(name)).generation for name in lab.names("dossiers"))
-    assert generations == [1, 2, 2, 3]
+    assert generations[:3] == [1, 2, 2]
+    assert generations[-1] > 2
     for station in ("one", "two", "three"):
         assert sorted(stations(lab.dossier(station))) == ["one", "three", "two"]
         lab.write("file", station.encode())
@@ -283,7 +284,9 @@ def with_slots(context: DossierContext, secret: str, change: Callable[[Slot], Sl
 
 def test_a_damaged_slot_is_not_called_a_wrong_secret(lab: Any, context: ContextOf) -> None:
     of = context(lab.dossier())
-    data = with_slots(of, lab.secret, lambda slot: replace(slot, wrapped=slot.wrapped[:-1] + b"\0"))
+    data = with_slots(
+        of, lab.secret, lambda slot: replace(slot, wrapped=slot.wrapped[:-1] + bytes([slot.wrapped[-1] ^ 1]))
+    )
     for name in lab.names("dossiers"):
         lab.store.delete(name)
     put_keyset(lab.store, of.id, data)

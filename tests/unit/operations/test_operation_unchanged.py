@@ -107,11 +107,11 @@ def test_without_its_cache_a_station_reads_everything_and_stores_nothing_new(
     dossier = lab.dossier()
     first = dossier.snapshot(settled_tree)
     folder = cache_folder(lab, context(dossier))
-    assert {path.name for path in folder.iterdir()} == {"last", "folders.sqlite"}
+    assert {path.name for path in folder.iterdir()} == {"last", "folders.sqlite", "running"}
     if harm == "removed":
         shutil.rmtree(folder)
     elif harm == "garbage":
-        for path in folder.iterdir():
+        for path in kept:
             path.write_bytes(b"garbage" * 100)
     else:
         (folder / ("last" if harm == "last only" else "folders.sqlite")).unlink()
