@@ -20,6 +20,7 @@ from snapstore.errors import (
 )
 from snapstore.format.names import new_name, object_path
 from snapstore.format.pack import BlobKind
+from snapstore.format.tree import ChunkLeaf, Hole, encode_node
 from snapstore.limits import READ_WINDOW_BYTES
 from snapstore.stores.memory import MemoryStore
 from snapstore.testing import FullAfter, Recorder, StoreWrapper
@@ -111,10 +112,11 @@ def test_unusable_packs_are_not_reused_and_still_read(bench: Any) -> None:
 
 
 def test_a_tree_does_not_rely_on_a_data_blob_of_the_same_bytes(bench: Any) -> None:
-    [plain_hash] = bench.save(b"the same bytes")
+    node = encode_node(ChunkLeaf((Hole(7),)))
+    [plain_hash] = bench.save(node)
     with bench.saver() as saver:
         assert not saver.rely_on(BlobKind.TREE, plain_hash, shared=False)
-        assert saver.save_tree(b"the same bytes", [BlobId(b"i" * 32)]) == plain_hash
+        assert saver.save_tree(node, [BlobId(b"i" * 32)]) == plain_hash
         saver.finish()
         assert saver.blobs_added == 1
         assert saver.rely_on(BlobKind.TREE, plain_hash, shared=False)
