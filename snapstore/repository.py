@@ -148,9 +148,9 @@ class Repository:
         Losing the secret means losing the data. Raises SecretRequiredError, SecretTooShortError, DossierExistsError,
         InputError, NotEnrolledError if this station neither made the repository nor is enrolled in a dossier of it.
         """
-        from .operations import dossiers
+        from .operations import new_dossier
 
-        return Dossier(self, dossiers.create_dossier(self._context, name, secret), None)
+        return Dossier(self, new_dossier.create_dossier(self._context, name, secret), None)
 
     def dossier(self, name: str) -> Dossier:
         """Return a dossier that this station is enrolled in. Raises DossierNotFoundError, NotEnrolledError."""
@@ -162,7 +162,7 @@ class Repository:
         """Return every dossier in the repository, named where this station is enrolled."""
         from .operations import dossiers
 
-        return dossiers.list_dossiers(self._context)
+        return dossiers.list_dossiers(self._context, self._context.problems)
 
     def unlock(self, secret: str, *, dossier: str | None = None) -> Dossier:
         """Find the dossier that the secret (or recovery code) opens, enrol this station, and return it unlocked.
@@ -189,7 +189,7 @@ class Repository:
 
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""
-        self._context.store.close()
+        self._context.close()
 
 
 class Dossier:
@@ -233,10 +233,15 @@ class Dossier:
         return self._private is not None
 
     def unlock(self, secret: str) -> None:
-        """Keep the keys that restoring needs until `lock`. Raises WrongSecretError, DamagedObjectError."""
+        """Keep the keys that restoring needs until `lock`, and enrol this station if the dossier does not list it.
+
+        Raises WrongSecretError, DamagedObjectError.
+        """
         from .operations import dossiers
 
-        self._private = dossiers.open_private(self._context, secret).private
+        opened = dossiers.open_private(self._context, secret)
+        self._context = dossiers.enrol(self._context.repository, opened)
+        self._private = opened.private
 
     def lock(self) -> None:
         """Forget those keys."""
@@ -266,7 +271,11 @@ class Dossier:
         from .operations.snapshot import SnapshotRequest, take_snapshot
 
         request = SnapshotRequest(
-            paths=_paths(paths), label=label, kind=kind, exclude=tuple(exclude), options=options or SnapshotOptions()
+            paths=_paths(paths),
+            label=label,
+            kind=SnapshotKind(kind),
+            exclude=tuple(exclude),
+            options=options or SnapshotOptions(),
         )
         return take_snapshot(self._context, request, Meter(progress, cancel))
 

@@ -16,6 +16,8 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import NewType
 
+from .errors import InputError
+
 RepositoryId = NewType("RepositoryId", bytes)
 MediumId = NewType("MediumId", bytes)
 DossierId = NewType("DossierId", bytes)
@@ -254,3 +256,14 @@ class RestoreOptions:
     """Flush the target to its disk before success is reported."""
     numeric_owner: bool = False
     """Use the stored user and group numbers even where the names exist here."""
+
+    def __post_init__(self) -> None:
+        """Take the plain words too ("never", "if_changed", "always"). Raises InputError for any other."""
+        if self.overwrite is not None:
+            try:
+                object.__setattr__(self, "overwrite", Overwrite(self.overwrite))
+            except ValueError:
+                raise InputError(
+                    f"{self.overwrite!r} says nothing about overwriting: use never, if_changed or always.",
+                    code="invalid_overwrite",
+                ) from None

@@ -8,12 +8,13 @@ lie 24-byte records, sorted: 16 bytes of blob id, pack number u32, entry number 
 of bytes is the order of numbers. The kernel sorts and searches them; no Python object exists per blob. Packs stored in
 this session go into a small dictionary on top.
 
-Rules: adding is for one thread, finding for any. A pack that is not usable is skipped by writers and still read by
-readers."""
+Rules: safe for several threads; finding takes no lock. A pack that is not usable is skipped by writers and still read
+by readers."""
 
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -49,30 +50,33 @@ class BlobIndex:
         self._numbers: dict[str, int] = {}
         self._records: bytes | bytearray = b""
         self._added: dict[bytes, list[tuple[int, int]]] = {}
+        self._lock = threading.Lock()
 
     def __contains__(self, pack: str) -> bool:
         return pack in self._numbers
 
     def load(self, packs: Iterable[IndexedPack], *, usable: bool = True) -> None:
         """Add many packs at once; those already known are passed over."""
-        parts = [bytes(self._records)]
-        for pack in packs:
-            if pack.name not in self._numbers:
-                number = self._append(pack, usable=usable)
-                parts.append(_records_of(pack.entries_bytes, number))
-        if len(parts) > 1:
-            records = bytearray(b"".join(parts))
-            sort_records(records, _RECORD_BYTES, _RECORD_BYTES)
-            self._records = records
+        with self._lock:
+            parts = [bytes(self._records)]
+            for pack in packs:
+                if pack.name not in self._numbers:
+                    number = self._append(pack, usable=usable)
+                    parts.append(_records_of(pack.entries_bytes, number))
+            if len(parts) > 1:
+                records = bytearray(b"".join(parts))
+                sort_records(records, _RECORD_BYTES, _RECORD_BYTES)
+                self._records = records
 
     def add(self, pack: IndexedPack) -> None:
         """Add one pack that was just stored, cheaply."""
-        if pack.name in self._numbers:
-            return
-        number = self._append(pack, usable=True)
-        data = pack.entries_bytes
-        for position, at in enumerate(range(_COUNT_BYTES, len(data), ENTRY_BYTES)):
-            self._added.setdefault(data[at : at + _PREFIX_BYTES], []).append((number, position))
+        with self._lock:
+            if pack.name in self._numbers:
+                return
+            number = self._append(pack, usable=True)
+            data = pack.entries_bytes
+            for position, at in enumerate(range(_COUNT_BYTES, len(data), ENTRY_BYTES)):
+                self._added.setdefault(data[at : at + _PREFIX_BYTES], []).append((number, position))
 
     def set_usable(self, pack: str, *, usable: bool) -> None:
         """Say whether writers may rely on the copies in `pack`."""

@@ -179,6 +179,7 @@ class PackWriter:
             pack.write(header)
             size = file.tell()
             name = new_name(pack.digest())
+            self._check_spooled(pack)
             file.seek(0)
             self._store.put(pack_path(name), file, size=size)
         self.stored_bytes += size
@@ -187,6 +188,19 @@ class PackWriter:
         self._on_pack(indexed)
         if len(self._unindexed) >= INDEX_EVERY_PACKS:
             self._write_index()
+
+    def _check_spooled(self, pack: _OpenPack) -> None:
+        """See that the temporary file holds what was meant: the store can compare only with that file."""
+        hasher = blake3()
+        pack.file.seek(0)
+        while block := pack.file.read(MIB):
+            hasher.update(block)
+        if hasher.digest() != pack.digest():
+            raise DamagedObjectError(
+                f"A pack did not come back from {self._spool} as it was written there; it was not stored. "
+                "Test that disk and this computer's memory.",
+                code="verification_failed",
+            )
 
     def _check_header(self, header: bytes, pack: _OpenPack) -> None:
         sealed = header[:-_HEADER_SIZE_BYTES]

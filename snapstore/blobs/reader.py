@@ -62,6 +62,10 @@ class BlobReader:
         """Return the tree node with that hash; errors as `load`, and DamagedObjectError if it does not decode."""
         return decode_node(self.load(plain_hash))
 
+    def is_content(self, data: bytes, plain_hash: PlainHash, *, shared: bool) -> bool:
+        """Tell whether `data` is the plaintext with that hash, without reading the store."""
+        return any(domain.hash(data) == plain_hash for domain in (self._shared if shared else self._own))
+
     def open_copy(self, copy: BlobCopy, plain_hash: PlainHash, *, shared: bool) -> bytes | None:
         """Return the plaintext in one copy, or None if it is not whole."""
         for domain in self._shared if shared else self._own:

@@ -20,6 +20,7 @@ from typing import Final
 
 from ..format.index import IndexedPack
 from ..format.pack import BlobKind
+from ..format.tree import decode_node
 from ..types import BlobId, PlainHash
 from .index import BlobCopy, BlobIndex
 from .packer import PackWriter
@@ -37,6 +38,10 @@ class BlobSaver:
         self.sealer = sealer
         self.checked = checked
         """Copies of others that were opened once: id prefix and stored hash, 32 bytes together."""
+        self.open_every_copy = False
+        """Trust no stored copy that was not opened in this run: finds packs that went bad, and stores their
+        blobs again.
+        """
         self.relied: dict[str, int] = {}
         self.blobs_added = 0
         self.blobs_reused = 0
@@ -60,7 +65,9 @@ class BlobSaver:
     def __enter__(self) -> BlobSaver:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and self._failure is None:
+            self._failure = error  # the writer drops what is still queued
         self._workers.shutdown(wait=True, cancel_futures=True)
         if self._writer.is_alive():
             self._queue.put(None)
@@ -137,6 +144,8 @@ class BlobSaver:
         return hashes
 
     def _seal_tree(self, plaintext: bytes, plain_hash: PlainHash, children: Iterable[BlobId]) -> None:
+        if self.sealer.verifies:
+            decode_node(plaintext)  # what a reader would refuse must never be stored
         self._hand_over([self.sealer.seal_tree(plaintext, plain_hash, children)])
 
     def _hand_over(self, blobs: list[SealedBlob]) -> None:
@@ -166,8 +175,10 @@ class BlobSaver:
 
     def _is_trusted(self, copy: BlobCopy, plain_hash: PlainHash, *, shared: bool) -> bool:
         entry = copy.entry
-        if self.sealer.is_vouched(entry):
+        if not self.open_every_copy and self.sealer.is_vouched(entry):
             return True
+        if entry.kind == BlobKind.TREE and not self.sealer.is_vouched(entry):
+            return False  # its child list may be anybody's, and a prune would believe it
         mark = entry.blob_id[:16] + entry.stored_hash
         if mark in self.checked:
             return True

@@ -15,7 +15,7 @@ from ..codec import compress, decompress
 from ..crypto.blob import seal_blob, seal_child_list, stored_hash, unseal_blob, voucher
 from ..crypto.keys import BlobDomain, DossierKeys, MaintenanceKeys
 from ..errors import DamagedObjectError
-from ..format.pack import BlobKind, PackEntry
+from ..format.pack import BlobKind, PackEntry, vouched_facts
 from ..types import BlobId, PlainHash, RepositoryId
 
 
@@ -52,6 +52,11 @@ class BlobSealer:
         self._repository_id = repository_id
         self._options = options
 
+    @property
+    def verifies(self) -> bool:
+        """Whether what is sealed is opened again before it is stored."""
+        return self._options.verify
+
     def domain(self, *, shared: bool) -> BlobDomain:
         """Return the dossier's own domain, or the one of shared files."""
         if shared:
@@ -74,7 +79,8 @@ class BlobSealer:
 
     def is_vouched(self, entry: PackEntry) -> bool:
         """Tell whether this dossier itself stored the copy that `entry` describes."""
-        return any(voucher(key, entry.blob_id, entry.stored_hash) == entry.voucher for key in self._voucher_keys)
+        facts = entry.vouched_facts
+        return any(voucher(key, entry.blob_id, entry.stored_hash, facts) == entry.voucher for key in self._voucher_keys)
 
     def blob_ids(self, plain_hash: PlainHash, *, shared: bool) -> list[BlobId]:
         """Return the ids that a blob with that h would have under each epoch, newest first."""
@@ -99,6 +105,7 @@ class BlobSealer:
     ) -> SealedBlob:
         stored = child_list + sealed if child_list else sealed
         fingerprint = stored_hash(stored)
+        facts = vouched_facts(kind, codec, self.keys.epoch, raw_size, len(child_list))
         entry = PackEntry(
             blob_id=blob_id,
             kind=kind,
@@ -109,6 +116,6 @@ class BlobSealer:
             raw_size=raw_size,
             child_size=len(child_list),
             stored_hash=fingerprint,
-            voucher=voucher(self._voucher_keys[0], blob_id, fingerprint),
+            voucher=voucher(self._voucher_keys[0], blob_id, fingerprint, facts),
         )
         return SealedBlob(entry, stored)

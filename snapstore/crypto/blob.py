@@ -82,6 +82,9 @@ def stored_hash(stored: bytes | bytearray | memoryview) -> bytes:
     return digest(stored)[:STORED_HASH_BYTES]
 
 
-def voucher(voucher_key: bytes, blob_id: BlobId, stored: bytes) -> bytes:
-    """16 bytes by which a dossier's writers know that one of them stored these bytes; `stored` is the stored hash."""
-    return keyed(voucher_key, blob_id + stored, VOUCHER_BYTES)
+def voucher(voucher_key: bytes, blob_id: BlobId, stored: bytes, facts: bytes) -> bytes:
+    """16 bytes by which a dossier's writers know that one of them stored this copy and said this of it.
+
+    `stored` is the stored hash, `facts` are 12 bytes: kind, codec tag, key epoch, raw size and size of the child list,
+    as in the pack header."""
+    return keyed(voucher_key, blob_id + stored + facts, VOUCHER_BYTES)

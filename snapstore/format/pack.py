@@ -30,6 +30,7 @@ from .sealed import SEALED_OVERHEAD_BYTES, seal_object, unseal_object
 COUNT: Final = struct.Struct("<I")
 ENTRY: Final = struct.Struct("<32sBBHIIII16s16s")
 ENTRY_BYTES: Final = 84
+_FACTS: Final = struct.Struct("<BBHII")
 TRAILER_BYTES: Final = 4
 _HEADER: Final = "pack header"
 
@@ -55,8 +56,18 @@ class PackEntry(NamedTuple):
     stored_hash: bytes
     voucher: bytes
 
+    @property
+    def vouched_facts(self) -> bytes:
+        """What a voucher covers besides id and stored hash: 12 bytes."""
+        return vouched_facts(self.kind, self.codec, self.epoch, self.raw_size, self.child_size)
+
 
 _RAW_MAX_BYTES: Final = {int(BlobKind.DATA): CHUNK_MAX_BYTES, int(BlobKind.TREE): TREE_BLOB_MAX_BYTES}
+
+
+def vouched_facts(kind: int, codec: int, epoch: int, raw_size: int, child_size: int) -> bytes:
+    """The facts of an entry as its voucher covers them (docs/format/05-blobs.md)."""
+    return _FACTS.pack(kind, codec, epoch, raw_size, child_size)
 
 
 def encode_entries(entries: Sequence[PackEntry]) -> bytes:

@@ -7,15 +7,19 @@ Rules: the context owns no secret. It is shared by threads; what it caches is re
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..blobs.catalogue import Catalogue, LoadedIndex, load_index
 from ..crypto.keys import DossierKeys, MaintenanceKeys
-from ..errors import NotEnrolledError
+from ..errors import NotEnrolledError, StoreError
 from ..format.config import Config, DecodedConfig
 from ..format.names import b32
 from ..station import DossierPin, RepositoryKeys, StateFolder
+from ..stores.local import LocalStore
 from ..stores.protocol import Store
 from ..types import DossierId, Problem
 
@@ -31,12 +35,38 @@ class RepositoryContext:
     state: StateFolder
     problems: list[Problem] = field(default_factory=list)
     _index: LoadedIndex | None = None
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def station_mark(self) -> str:
         """How this station marks its unfinished uploads in the store."""
         return station_mark(self.state)
+
+    def hold(self) -> RepositoryContext:
+        """Mark the repository as open by this station, and remove unfinished uploads of its dead runs."""
+        alone = self._open.enter_context(self.state.opened())
+        if alone:
+            with contextlib.suppress(StoreError):  # a medium that cannot be written can still be read
+                self.store.clean_temporaries(self.station_mark)
+        return self
+
+    def close(self) -> None:
+        """Let go of the store and the mark."""
+        self.store.close()
+        self._open.close()
+
+    def own_folders(self) -> frozenset[tuple[int, int]]:
+        """Return device and inode of the folders that the repository and the station's state lie in."""
+        folders: list[str | Path] = [self.state.path]
+        if isinstance(self.store, LocalStore):
+            folders.append(self.store.root)
+        found = set()
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                status = os.stat(folder)
+                found.add((status.st_dev, status.st_ino))
+        return frozenset(found)
 
     def held_keys(self) -> RepositoryKeys:
         """Return what this station holds now; another process may have added to it."""

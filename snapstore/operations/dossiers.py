@@ -1,6 +1,6 @@
-"""Making, finding, unlocking, renaming and removing dossiers.
+"""Finding, unlocking, renaming and removing dossiers.
 
-Here: what concerns a dossier as a whole. Not here: its snapshots, or the list of its stations (`operations.stations`).
+Here: what concerns a dossier as a whole. Not here: making one (`new_dossier`), its snapshots, the list of its stations.
 
 Rules: making a dossier needs the repository's keys, which only a station has that made the repository or is enrolled
 in one of its dossiers. Typing the secret enrols the station: it is added to the keyset and keeps the keys to write. A
@@ -12,12 +12,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from ..crypto.derivation import digest
-from ..crypto.entropy import random_bytes
-from ..crypto.kdf import derive_master
 from ..crypto.keys import DossierKeys, EpochKeys
 from ..crypto.secrets import normalise_recovery_code, normalise_secret
-from ..crypto.slots import open_master
 from ..errors import (
     AmbiguousError,
     DamagedObjectError,
@@ -26,11 +22,14 @@ from ..errors import (
     DossierNotFoundError,
     InputError,
     SecretRequiredError,
+    SnapstoreError,
+    StoreFullError,
+    StorePermissionError,
     TamperedError,
     WrongSecretError,
 )
-from ..format.keyset import Keyset, PrivateHalves, SlotKind, StationRecord, build_keyset, make_slot
-from ..format.names import dossier_folder, dossier_path, new_name
+from ..format.keyset import Keyset, PrivateHalves, SlotKind, StationRecord
+from ..format.names import dossier_folder
 from ..format.record import RecordType
 from ..station import DossierPin
 from ..types import DossierId, DossierInfo, Problem
@@ -44,65 +43,14 @@ from .keysets import (
     publish,
     read_keyset,
     read_keysets,
+    refuse_older,
+    reopen,
     stations_of,
 )
 from .opening import check_config_macs
 from .records import put_record
 
 _NAME_MAX_CODE_POINTS = 200
-
-
-def create_dossier(context: RepositoryContext, name: str, secret: str | None) -> DossierContext:
-    """Make a dossier and enrol this station in it.
-
-    Raises InputError, SecretRequiredError, SecretTooShortError, DossierExistsError, NotEnrolledError.
-    """
-    check_name(name)
-    secret_bytes = _secret_for_new(context, secret)
-    keys = context.held_keys()
-    if not keys.epochs:
-        raise not_enrolled("this repository")
-    if any(pin.name == name for pin in keys.dossiers.values()):
-        raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
-    newest = keys.epochs[0]
-    dossier_keys = EpochKeys(
-        epoch=newest.epoch,
-        maintenance=newest.maintenance,
-        content=newest.content,
-        chunker=newest.chunker,
-        dossier=random_bytes(32),
-    )
-    private = PrivateHalves.generate()
-    dossier_id = DossierId(random_bytes(16))
-    parameters = context.config.kdf[-1]
-    repository_id = context.config.repository_id
-    if secret_bytes is None:
-        slot = make_slot(SlotKind.OPEN, 0, open_master(repository_id), private, repository_id, dossier_id)
-    else:
-        master = derive_master(secret_bytes, parameters)
-        slot = make_slot(SlotKind.SECRET, parameters.generation, master, private, repository_id, dossier_id)
-    now = time.time_ns()
-    data = build_keyset(
-        repository_id=repository_id,
-        dossier_id=dossier_id,
-        generation=1,
-        keys=[dossier_keys],
-        private=private,
-        slots=(slot,),
-        stations=(this_station(context, now),),
-        name=name,
-        created_ns=now,
-    )
-    context.store.put(dossier_path("dossiers", dossier_id, new_name(digest(data))), data)
-    pin = DossierPin(
-        name=name,
-        keys=(dossier_keys,),
-        hpke_public=private.hybrid.public_bytes,
-        signing_public=private.signing.public_bytes,
-        generation=1,
-    )
-    context.state.update_keys(repository_id, lambda held: held.with_dossier(dossier_id, pin))
-    return DossierContext(context, dossier_id, pin)
 
 
 def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
@@ -187,9 +135,7 @@ def open_private_or(dossier: DossierContext, secret: str | None, private: Privat
     """As `open_private`, without a secret if the private halves are held already."""
     if private is None:
         return open_private(dossier, secret)
-    stored = read_keyset(dossier.repository, dossier.id)
-    keys = stored.keyset.open_keys(private)
-    return OpenedKeyset(stored, private, keys, stored.keyset.name(keys[0]))
+    return reopen(dossier.repository, dossier.id, private)
 
 
 def unlock_all_open(context: RepositoryContext) -> None:
@@ -214,7 +160,11 @@ def enrol(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
         stations = (*stations, this_station(context, now))
         return next_generation(valid, name=None, stations=stations, created_ns=now)
 
-    return keep(context, publish(context, opened, add_this))
+    try:
+        return keep(context, publish(context, opened, add_this))
+    except (StorePermissionError, StoreFullError):
+        # A medium that takes nothing can still be read. Writing asks for the secret again (`stations.check_may_write`).
+        return keep(context, opened)
 
 
 def keep(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
@@ -224,12 +174,13 @@ def keep(context: RepositoryContext, opened: OpenedKeyset) -> DossierContext:
     """
     check_repository_keys(context, opened.keys)
     keyset = opened.stored.keyset
+    known = context.held_keys().dossiers.get(keyset.dossier_id)
     pin = DossierPin(
         name=opened.name,
         keys=opened.keys,
         hpke_public=keyset.hpke_public,
         signing_public=keyset.signing_public,
-        generation=keyset.generation,
+        generation=max(keyset.generation, 0 if known is None else known.generation),
     )
     context.state.update_keys(keyset.repository_id, lambda held: held.with_dossier(keyset.dossier_id, pin))
     return DossierContext(context, keyset.dossier_id, pin)
@@ -255,6 +206,7 @@ def rename_dossier(dossier: DossierContext, name: str, opened: OpenedKeyset) -> 
     """Give the dossier another name. Raises InputError, DossierExistsError."""
     check_name(name)
     context = dossier.repository
+    refuse_older(context, opened)
     if any(pin.name == name and key != dossier.id for key, pin in context.held_keys().dossiers.items()):
         raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
 
@@ -301,32 +253,22 @@ def this_station(context: RepositoryContext, now: int) -> StationRecord:
     )
 
 
-def _secret_for_new(context: RepositoryContext, secret: str | None) -> bytes | None:
-    if not context.config.protected:
-        if secret is not None:
-            raise InputError(
-                "This repository is unprotected: its dossiers have no secret. Make a protected repository to have one.",
-                code="secret_in_unprotected",
-            )
-        return None
-    if secret is None:
-        raise SecretRequiredError("A dossier in this repository needs a secret of at least 8 characters.")
-    return normalise_secret(secret)
-
-
 def _open_with(
     context: RepositoryContext, secret: str | None, keysets: dict[DossierId, list[StoredKeyset]]
 ) -> Sequence[OpenedKeyset]:
     """Return every keyset that the secret opens, typed as a secret or as a recovery code; never an empty list."""
     damaged: list[DamageError] = []
     if not keysets:
-        raise DossierNotFoundError("This repository holds no dossier. Create one.", code="no_dossiers")
+        raise _nothing_to_open(context)
     for candidate in _candidates(secret, keysets):
         of = masters(context, candidate)
         found: list[OpenedKeyset] = []
         for generations in keysets.values():
             opened = (open_keyset(stored, of(stored.keyset), damaged) for stored in generations)
-            found.extend(item for item in [next(filter(None, opened), None)] if item is not None)
+            first = next(filter(None, opened), None)
+            if first is not None:
+                found.append(first)
+                _note_if_older(context, first, generations[0])
         if found:
             return found
     if damaged:
@@ -336,6 +278,26 @@ def _open_with(
             code="damaged_slot",
         )
     raise WrongSecretError("The secret opens no dossier here. Check capital letters and keyboard, and try again.")
+
+
+def _note_if_older(context: RepositoryContext, opened: OpenedKeyset, newest: StoredKeyset) -> None:
+    """Say that the newest keyset did not open and an older one stands in."""
+    if opened.stored.keyset.generation < newest.keyset.generation:
+        message = f"{newest.name} does not open with this secret; the dossier was opened by an older keyset."
+        context.problems.append(Problem(code="older_keyset", path=newest.name, message=message))
+
+
+def _nothing_to_open(context: RepositoryContext) -> SnapstoreError:
+    """Return the error for a repository without a whole keyset: it is new, or damaged."""
+    problems: list[Problem] = []
+    read_keysets(context, problems)
+    if problems or any(True for _ in context.store.list("snapshots")):
+        return DamagedObjectError(
+            "The keys of the dossiers are damaged or gone from this medium, so no secret can open them here. "
+            "Try another medium of this repository.",
+            code="keyset_missing",
+        )
+    return DossierNotFoundError("This repository holds no dossier. Create one.", code="no_dossiers")
 
 
 def _candidates(secret: str | None, keysets: dict[DossierId, list[StoredKeyset]]) -> list[bytes | None]:

@@ -47,6 +47,8 @@ class History:
 
     manifests: list[ReadManifest] = field(default_factory=list)
     missing: list[SnapshotId] = field(default_factory=list)
+    expected: list[SnapshotId] = field(default_factory=list)
+    """What the newest roster of this medium names, and what this station saw whole here last."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -57,9 +59,6 @@ class _Signers:
     @classmethod
     def of(cls, records: Iterable[StationRecord]) -> _Signers:
         return cls({station_id(item.public_key): item for item in records})
-
-    def public_keys(self) -> dict[bytes, bytes]:
-        return {key: item.public_key for key, item in self.records.items()}
 
     def check(self, sealed: SealedManifest, facts: ManifestFacts, name: str) -> StationRecord:
         """Return the signer's record. TamperedError if the signature does not count."""
@@ -93,8 +92,10 @@ def read_history(dossier: DossierContext) -> History:
                 history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
     history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
     history.manifests.reverse()
-    forgotten = forgotten_snapshots(dossier, signers.public_keys(), history.problems)
-    history.missing = _missing(dossier, history.manifests, forgotten)
+    forgotten = forgotten_snapshots(dossier, signers.records, history.problems)
+    present = {item.sealed.snapshot_id for item in history.manifests}
+    history.expected = _expected(dossier, history.manifests)
+    history.missing = [item for item in history.expected if item not in present and item not in forgotten]
     history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in forgotten]
     return history
 
@@ -189,18 +190,20 @@ def _open(
     return sealed, facts, None if keys is None else sealed.open_text(keys), record.name
 
 
-def _missing(dossier: DossierContext, manifests: list[ReadManifest], forgotten: set[SnapshotId]) -> list[SnapshotId]:
-    """Return what was on this medium, is gone, and was not forgotten.
+def _expected(dossier: DossierContext, manifests: list[ReadManifest]) -> list[SnapshotId]:
+    """Return what should be on this medium.
 
     Two witnesses: the newest roster, and what this station itself saw whole here last; the second one tells when a
-    medium was set back to an older state altogether."""
+    medium was set back to an older state altogether.
+    """
     context = dossier.repository
     expected: list[SnapshotId] = []
     newest = next((item for item in manifests if item.facts.medium_id == context.config.medium_id), None)
     if newest is not None:
-        expected.extend(newest.facts.roster)
+        # An unconfirmed one may be a run that broke off, which its station drops.
+        own = None if newest.confirmed else newest.sealed.snapshot_id
+        expected.extend(item for item in newest.facts.roster if item != own)
     last = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id).last()
     if last is not None and last.id not in expected:
         expected.append(last.id)
-    present = {item.sealed.snapshot_id for item in manifests}
-    return [item for item in expected if item not in present and item not in forgotten]
+    return expected

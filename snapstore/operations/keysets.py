@@ -4,11 +4,13 @@ Here: which keyset is valid, publishing a new generation against other stations 
 secret. Not here: what a new generation is for (`operations.dossiers`, `operations.stations`).
 
 Rules: the highest generation whose signature holds wins; among equals the smaller name. Whoever published looks again
-and, if it lost, builds its change anew on the winner. A keyset with other public keys than the station has seen is
-refused."""
+and, if there is another of the same generation, publishes the next with what both have. A keyset with other public
+keys than the station has seen is refused."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,12 +19,13 @@ from ..crypto.kdf import derive_master
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
 from ..errors import DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
-from ..format.keyset import Keyset, PrivateHalves, SlotKind, StationRecord, build_keyset, decode_keyset
+from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset
 from ..format.names import dossier_path, name_matches, new_name, unb32
 from ..types import DossierId, Problem
 from .context import RepositoryContext
 
-_TRIES = 8
+_TRIES = 20
+_PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class OpenedKeyset:
     private: PrivateHalves
     keys: tuple[DossierKeys, ...]
     name: str
+    rivals: tuple[Keyset, ...] = ()
+    """Others of the same generation, of stations that published at the same moment: nothing of theirs may be lost."""
 
 
 def read_keysets(
@@ -137,9 +142,46 @@ def open_keyset(
 
 
 def stations_of(opened: OpenedKeyset) -> tuple[StationRecord, ...]:
-    """Return the stations listed in a keyset, with names."""
+    """Return the stations listed in a keyset and its rivals, with names; a revocation in any of them holds."""
     keys = opened.keys[0]
-    return opened.stored.keyset.stations(keys.maintenance_keys, keys)
+    merged: dict[bytes, StationRecord] = {}
+    for keyset in (opened.stored.keyset, *opened.rivals):
+        for record in keyset.stations(keys.maintenance_keys, keys):
+            known = merged.get(record.public_key)
+            if known is None or (known.last_number is None and record.last_number is not None):
+                merged[record.public_key] = record
+    return tuple(merged.values())
+
+
+def slots_of(opened: OpenedKeyset) -> tuple[Slot, ...]:
+    """Return the slots of a keyset and its rivals."""
+    merged = {slot.slot_id: slot for keyset in (opened.stored.keyset, *opened.rivals) for slot in keyset.slots}
+    return tuple(merged.values())
+
+
+def reopen(context: RepositoryContext, dossier_id: DossierId, private: PrivateHalves) -> OpenedKeyset:
+    """Open the valid keyset and its rivals with the private halves."""
+    keysets = read_keysets(context).get(dossier_id) or [read_keyset(context, dossier_id)]
+    keysets = [stored for stored in keysets if stored.keyset.fits(private)]
+    if not keysets:
+        raise TamperedError("No keyset of this dossier fits its secret any more. Do not write to this medium.")
+    best = keysets[0].keyset
+    rivals = [item.keyset for item in keysets[1:] if item.keyset.generation == best.generation]
+    keys = best.open_keys(private)
+    return OpenedKeyset(keysets[0], private, keys, best.name(keys[0]), tuple(rivals))
+
+
+def refuse_older(context: RepositoryContext, opened: OpenedKeyset) -> None:
+    """Raise TamperedError if this station has seen newer keys of the dossier: a change would be built on what is
+    past.
+    """
+    pin = context.held_keys().dossiers.get(opened.stored.keyset.dossier_id)
+    if pin is not None and pin.generation > opened.stored.keyset.generation:
+        raise TamperedError(
+            "The keys on this medium are older than what this station has seen on another one. "
+            "Make the change on the medium that is up to date.",
+            code="older_keyset",
+        )
 
 
 def publish(
@@ -149,24 +191,33 @@ def publish(
 ) -> OpenedKeyset:
     """Publish a new generation. `change` builds it from the valid one, or returns None if nothing is left to do.
 
-    Raises InUseError if other stations keep publishing at the same time.
+    Whoever puts a generation looks again; who sees another of the same number puts the next, with what all of them
+    have. Since the later of two puts always sees the earlier, nothing is lost. Raises InUseError if this never ends.
     """
-    for _ in range(_TRIES):
+    dossier_id = opened.stored.keyset.dossier_id
+    opened = reopen(context, dossier_id, opened.private)
+    for attempt in range(_TRIES):
         data = change(opened)
+        if data is None and opened.rivals:
+            data = next_generation(opened, name=None, stations=stations_of(opened), created_ns=time.time_ns())
         if data is None:
             return opened
-        dossier_id = opened.stored.keyset.dossier_id
+        if attempt:
+            time.sleep(random.random() * _PAUSE_SECONDS)  # only so that fewer meet again
         context.store.put(dossier_path("dossiers", dossier_id, new_name(digest(data))), data)
-        winner = _newest_of(context, dossier_id, opened.private)
-        keys = winner.keyset.open_keys(opened.private)
-        opened = OpenedKeyset(winner, opened.private, keys, winner.keyset.name(keys[0]))
+        opened = reopen(context, dossier_id, opened.private)
     raise InUseError("Other stations are changing this dossier's keys at the same time. Try again.")
 
 
 def next_generation(
-    opened: OpenedKeyset, *, name: str | None, stations: Iterable[StationRecord], created_ns: int
+    opened: OpenedKeyset,
+    *,
+    name: str | None,
+    stations: Iterable[StationRecord],
+    created_ns: int,
+    slots: Iterable[Slot] = (),
 ) -> bytes:
-    """Build the generation after `opened`, with these stations and, if given, another name."""
+    """Build the generation after `opened`, with these stations, more slots and, if given, another name."""
     keyset = opened.stored.keyset
     return build_keyset(
         repository_id=keyset.repository_id,
@@ -174,19 +225,11 @@ def next_generation(
         generation=keyset.generation + 1,
         keys=opened.keys,
         private=opened.private,
-        slots=keyset.slots,
+        slots=(*slots_of(opened), *slots),
         stations=tuple(stations),
         name=opened.name if name is None else name,
         created_ns=created_ns,
     )
-
-
-def _newest_of(context: RepositoryContext, dossier_id: DossierId, private: PrivateHalves) -> StoredKeyset:
-    """Return the valid keyset with the public keys of `private`: a station that has no pin yet may see others first."""
-    for stored in read_keysets(context).get(dossier_id, ()):
-        if stored.keyset.fits(private):
-            return stored
-    return read_keyset(context, dossier_id)
 
 
 def _read(context: RepositoryContext, name: str) -> StoredKeyset:

@@ -8,6 +8,8 @@ as M is held."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -20,6 +22,7 @@ from ..crypto.kdf import KdfParameters, derive_master
 from ..crypto.keys import MaintenanceKeys
 from ..errors import (
     DamageError,
+    InputError,
     ObjectNotFoundError,
     RepositoryExistsError,
     RepositoryNotFoundError,
@@ -39,6 +42,8 @@ from .context import RepositoryContext
 from .readme import README_TEXT
 
 _FIRST_EPOCH = 1
+_WITHDRAWAL_LOOKS = 20
+_WITHDRAWAL_PAUSE_SECONDS = 0.1
 
 
 def init_repository(
@@ -48,6 +53,8 @@ def init_repository(
 
     Raises RepositoryExistsError if there is one, StoreError if the store fails.
     """
+    if not math.isfinite(kdf_seconds):
+        raise InputError("kdf_seconds is a number of seconds.")
     if any(True for _ in store.list("config")):
         raise RepositoryExistsError(f"There is a repository in {store.url} already. Open it, or choose another place.")
     maintenance, chunker = random_bytes(32), random_bytes(32)
@@ -68,7 +75,7 @@ def init_repository(
     _put_readme(store)
     store.put(object_path("config", name), data)
     _withdraw_if_late(store, name, config.repository_id)
-    return RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state)
+    return RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state).hold()
 
 
 def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
@@ -81,7 +88,7 @@ def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
     config = unite_configs([item.config for item in decoded])
     context = RepositoryContext(store=store, config=config, configs=decoded, state=state, problems=problems)
     check_config_macs(context, [MaintenanceKeys(item.epoch, item.maintenance) for item in context.held_keys().epochs])
-    return context
+    return context.hold()
 
 
 def open_existing_store(url: str | os.PathLike[str], station: str) -> Store:
@@ -160,18 +167,40 @@ def calibrated_kdf(seconds: float) -> KdfParameters:
 
 def _put_readme(store: Store) -> None:
     if not any(item.name == README_NAME for item in store.list("")):
-        store.put(README_NAME, README_TEXT.encode())
+        try:
+            store.put(README_NAME, README_TEXT.encode())
+        except InputError as error:
+            if error.code != "object_exists":  # another station put it at the same moment
+                raise
 
 
 def _withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> None:
-    """Delete our config if another station's, with a smaller name, is there too."""
+    """Delete our config if another station made a repository here at the same moment.
+
+    The later of two puts always sees the earlier. The greater name withdraws at once; the smaller one waits for that,
+    and withdraws too if the other stays, since it may have looked before our put. The wait only saves work: never do
+    both stay."""
+    for _ in range(_WITHDRAWAL_LOOKS):
+        others = _other_configs(store, name, repository_id)
+        if not others:
+            return
+        if any(other < name for other in others):
+            break
+        time.sleep(_WITHDRAWAL_PAUSE_SECONDS)
+    store.delete(object_path("config", name))
+    raise RepositoryExistsError(
+        f"Another station made a repository in {store.url} at the same moment; this one withdrew. "
+        "Open that one, or try again if there is none."
+    )
+
+
+def _other_configs(store: Store, name: str, repository_id: RepositoryId) -> list[str]:
     others = []
     for item in store.list("config"):
         other = item.name.rpartition("/")[2]
-        if other != name and decode_config(store.get(item.name)).config.repository_id != repository_id:
-            others.append(other)
-    if any(other < name for other in others):
-        store.delete(object_path("config", name))
-        raise RepositoryExistsError(
-            f"Another station made a repository in {store.url} at the same moment; this one withdrew. Open that one."
-        )
+        if other == name:
+            continue
+        with contextlib.suppress(ObjectNotFoundError):  # it withdrew between the list and the get
+            if decode_config(store.get(item.name)).config.repository_id != repository_id:
+                others.append(other)
+    return others

@@ -12,15 +12,16 @@ from dataclasses import replace
 
 from ..crypto.kdf import derive_master
 from ..crypto.secrets import new_recovery_code, normalise_recovery_code
-from ..errors import InputError, NotFoundError, StationRevokedError
-from ..format.keyset import SlotKind, StationRecord, build_keyset, make_slot
+from ..errors import InputError, NotEnrolledError, NotFoundError, StationRevokedError
+from ..format.keyset import SlotKind, StationRecord, make_slot
 from ..station.identity import station_id
 from ..types import StationId, StationInfo
 from .clock import time_of
 from .context import DossierContext
 from .dossiers import keep
 from .history import read_history
-from .keysets import OpenedKeyset, next_generation, publish, read_keyset, stations_of
+from .keysets import OpenedKeyset, next_generation, publish, read_keyset, refuse_older, slots_of, stations_of
+from .records import confirm_records_of
 
 
 def list_stations(dossier: DossierContext) -> tuple[StationInfo, ...]:
@@ -37,15 +38,21 @@ def station_records(dossier: DossierContext) -> tuple[StationRecord, ...]:
     return keyset.stations(maintenance, keys)
 
 
-def check_not_revoked(dossier: DossierContext) -> None:
-    """Raise StationRevokedError if this station may no longer write to the dossier."""
+def check_may_write(dossier: DossierContext) -> None:
+    """Raise StationRevokedError or NotEnrolledError if what this station writes would not count."""
     own = dossier.repository.state.station.public_key
-    for record in station_records(dossier):
-        if record.public_key == own and record.last_number is not None:
-            raise StationRevokedError(
-                f"This station was revoked from the dossier {dossier.pin.name!r} and may not write to it. "
-                "Start with a new state folder and type the secret to enrol anew."
-            )
+    record = next((item for item in station_records(dossier) if item.public_key == own), None)
+    if record is None:
+        raise NotEnrolledError(
+            f"This station is not on the list of the dossier {dossier.pin.name!r} on this medium: its snapshots would "
+            "not count. Type the secret once to enrol it here.",
+            code="station_not_listed",
+        )
+    if record.last_number is not None:
+        raise StationRevokedError(
+            f"This station was revoked from the dossier {dossier.pin.name!r} and may not write to it. "
+            "Start with a new state folder and type the secret to enrol anew."
+        )
 
 
 def revoke_station(dossier: DossierContext, station: StationId | str, opened: OpenedKeyset) -> DossierContext:
@@ -53,6 +60,7 @@ def revoke_station(dossier: DossierContext, station: StationId | str, opened: Op
 
     Raises NotFoundError, InputError.
     """
+    refuse_older(dossier.repository, opened)
     target = _pick(stations_of(opened), station)
     if target.last_number is not None:
         return keep(dossier.repository, opened)
@@ -72,12 +80,14 @@ def revoke_station(dossier: DossierContext, station: StationId | str, opened: Op
             return None
         return next_generation(valid, name=None, stations=stations, created_ns=now)
 
+    confirm_records_of(dossier, target.public_key, {station_id(item.public_key): item for item in stations_of(opened)})
     return keep(dossier.repository, publish(dossier.repository, opened, revoke))
 
 
 def add_recovery_code(dossier: DossierContext, opened: OpenedKeyset) -> str:
     """Add a slot for a new recovery code and return the code. It is kept nowhere else."""
     context = dossier.repository
+    refuse_older(context, opened)
     parameters = context.config.kdf[-1]
     code = new_recovery_code()
     master = derive_master(normalise_recovery_code(code), parameters)
@@ -86,20 +96,10 @@ def add_recovery_code(dossier: DossierContext, opened: OpenedKeyset) -> str:
     )
 
     def add(valid: OpenedKeyset) -> bytes | None:
-        keyset = valid.stored.keyset
-        if any(item.slot_id == slot.slot_id for item in keyset.slots):
+        if any(item.slot_id == slot.slot_id for item in slots_of(valid)):
             return None
-        return build_keyset(
-            repository_id=keyset.repository_id,
-            dossier_id=keyset.dossier_id,
-            generation=keyset.generation + 1,
-            keys=valid.keys,
-            private=valid.private,
-            slots=(*keyset.slots, slot),
-            stations=stations_of(valid),
-            name=valid.name,
-            created_ns=time.time_ns(),
-        )
+        stations = stations_of(valid)
+        return next_generation(valid, name=None, stations=stations, created_ns=time.time_ns(), slots=(slot,))
 
     keep(context, publish(context, opened, add))
     return code

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,14 @@ from typing import Any
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
 from ..types import PlainHash, SnapshotId
-from .protection import make_private_folder, read_private, state_errors, write_private
+from .protection import (
+    is_running,
+    make_private_folder,
+    read_private,
+    running_mark,
+    state_errors,
+    write_private,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -36,6 +45,8 @@ class LastSnapshot:
     """For each source path the count of entries found below it."""
 
 
+_OWNER = b""  # no folder has an empty path: here stands the id of the snapshot that the cache belongs to
+_ID = re.compile(r"[0-9a-f]{32}")
 _NEW_CACHE = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
 CREATE TABLE folders (path BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; BEGIN
@@ -83,6 +94,17 @@ class FolderCache:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
+    def copy_others(self, old: FolderCache, sources: Sequence[bytes]) -> None:
+        """Take over the records of folders that are in none of `sources`: other calls save those."""
+        if old._connection is None or self._connection is None:
+            return
+        try:
+            for path, record in old._connection.execute("SELECT path, record FROM folders"):
+                if path != _OWNER and not any(_is_within(bytes(path), source) for source in sources):
+                    self.put(bytes(path), bytes(record))
+        except sqlite3.Error:
+            self._give_up()
+
     def close(self) -> None:
         """Close the file; what was put is kept."""
         if self._connection is not None:
@@ -94,6 +116,11 @@ class FolderCache:
             connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _is_within(path: bytes, source: bytes) -> bool:
+    rest = path[len(source) :]
+    return path.startswith(source) and (not rest or rest[:1] in (b"/", b"\\") or source[-1:] in (b"/", b"\\"))
 
 
 class MediumCache:
@@ -120,9 +147,33 @@ class MediumCache:
         except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
             return None
 
-    def folders(self) -> FolderCache:
-        """Open the cache of source folders for reading; empty if there is none."""
-        return FolderCache(self.folder / "folders.sqlite", writable=False)
+    def folders(self, last: LastSnapshot | None) -> FolderCache:
+        """Open the cache of source folders that belongs to `last`, for reading; an empty one if there is none."""
+        cache = FolderCache(self.folder / "folders.sqlite", writable=False)
+        if last is None or cache.get(_OWNER) != last.id:  # two runs may have left files of different snapshots
+            cache.close()
+        return cache
+
+    @contextlib.contextmanager
+    def running(self, snapshot_id: SnapshotId) -> Iterator[None]:
+        """Show other runs of this station that this snapshot is being made. StationStateError if that cannot be."""
+        with running_mark(self._running(snapshot_id)):
+            yield
+
+    def broken_off(self) -> tuple[SnapshotId, ...]:
+        """Return the snapshots that runs of this station began here and did not finish; none that is being made."""
+        marks = sorted((self.folder / "running").glob("*.lock"))
+        return tuple(
+            SnapshotId(bytes.fromhex(path.stem)) for path in marks if _ID.fullmatch(path.stem) and not is_running(path)
+        )
+
+    def forget_broken_off(self, snapshot_id: SnapshotId) -> None:
+        """Take away what tells of a run that broke off."""
+        with contextlib.suppress(OSError):
+            self._running(snapshot_id).unlink()
+
+    def _running(self, snapshot_id: SnapshotId) -> Path:
+        return self.folder / "running" / f"{snapshot_id.hex()}.lock"
 
     def new_folders(self) -> FolderCache:
         """Start a new cache of source folders beside the present one."""
@@ -141,12 +192,15 @@ class MediumCache:
 
         The folder cache comes first: it is checked against `last`.
         """
+        folders.put(_OWNER, last.id)
         folders.close()
         with contextlib.suppress(OSError):
             (self.folder / "last").unlink()
         if not folders.whole:
             return
         try:
+            with open(folders.path, "rb+") as file:
+                os.fsync(file.fileno())
             os.replace(folders.path, self.folder / "folders.sqlite")
         except OSError:
             return  # another run of this station cleaned up or holds the file: the next snapshot reads more, no harm

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..types import DossierId, MediumId, RepositoryId, SnapshotId
+from ..errors import InputError
+from ..types import DossierId, MediumId, RepositoryId
 from .caches import MediumCache
 from .identity import Station, load_station
 from .keyring import RepositoryKeys, load_keys, update_keys
@@ -30,6 +32,8 @@ class StateFolder:
     """A station's files. Several processes may use one folder at the same time."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, station_name: str | None = None) -> None:
+        if path is not None and not os.fspath(path):
+            raise InputError("The state folder's name is empty. Name a folder, or leave it to the default.")
         self.path = Path(path) if path is not None else default_state_dir()
         with state_errors(self.path):
             make_private_folder(self.path)
@@ -55,21 +59,25 @@ class StateFolder:
         return MediumCache(self._repository(repository_id) / medium_id.hex() / dossier_id.hex())
 
     @contextlib.contextmanager
-    def running(self, snapshot_id: SnapshotId) -> Iterator[None]:
-        """Show other runs of this station that this snapshot is being made."""
-        with contextlib.ExitStack() as stack:
-            with state_errors(self.path):
-                stack.enter_context(running_mark(self._running(snapshot_id)))
-            yield
+    def opened(self) -> Iterator[bool]:
+        """Hold a mark while a repository is open. Yields True if no other living one of this station holds any: then
+        unfinished uploads under its name are of dead runs."""
+        folder = self.path / "open"
+        mark = folder / f"{secrets.token_hex(8)}.lock"
+        with running_mark(mark):
+            others = [path for path in folder.glob("*.lock") if path != mark]
+            living = [path for path in others if is_running(path)]
+            for path in others:
+                if path not in living:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+            yield not living
 
-    def is_running(self, snapshot_id: SnapshotId) -> bool:
-        """Tell whether a living process of this station is making that snapshot."""
-        return is_running(self._running(snapshot_id))
-
-    def any_running(self) -> bool:
-        """Tell whether any living process of this station is making a snapshot."""
-        folder = self.path / "running"
-        return any(is_running(path) for path in folder.glob("*.lock")) if folder.exists() else False
+    def living_runs(self) -> Iterator[Path]:
+        """Yield the mark of every snapshot that a living process of this station is making."""
+        for path in (self.path / "repositories").glob("*/*/*/running/*.lock"):
+            if is_running(path):
+                yield path
 
     def spool(self) -> Path:
         """Return the folder for packs being built. It holds sealed bytes only."""
@@ -80,6 +88,3 @@ class StateFolder:
 
     def _repository(self, repository_id: RepositoryId) -> Path:
         return self.path / "repositories" / repository_id.hex()
-
-    def _running(self, snapshot_id: SnapshotId) -> Path:
-        return self.path / "running" / f"{snapshot_id.hex()}.lock"

@@ -78,10 +78,13 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_mark(path: Path) -> Iterator[None]:
-    """Hold `path` locked for as long as the block runs, and remove it after."""
-    make_private_folder(path.parent)
-    with open(path, "a+b") as file:
-        _lock(file.fileno(), wait=False)
+    """Hold `path` locked for as long as the block runs. It is removed only if the block ends well: what is left and not
+    held tells of a run that did not."""
+    with state_errors(path.parent):
+        make_private_folder(path.parent)
+        file = open(path, "a+b")  # noqa: SIM115  closed below; its errors are told, those of the block are not ours
+    with file:
+        _lock(file.fileno(), wait=True)  # at most as long as somebody's look at whether it is held
         try:
             yield
         finally:
@@ -98,8 +101,10 @@ def is_running(path: Path) -> bool:
                 return True
             _unlock(file.fileno())
             return False
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # in doubt it lives, and nothing of it is touched
 
 
 if sys.platform == "win32":  # pragma: no cover

@@ -89,6 +89,11 @@ class LocalStore:
         """The folder's absolute path."""
         return self._url
 
+    @property
+    def root(self) -> str:
+        """The folder, as the system takes it."""
+        return self._root
+
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Store, sync, and read back; see `Store.put`."""
         check_name(name)

@@ -28,7 +28,7 @@ from snapstore.format.entry import Chunk, Hole, TreeEntry
 from snapstore.format.keyset import PrivateHalves, SlotKind, StationRecord, build_keyset, make_slot, station_id
 from snapstore.format.manifest import Manifest, ManifestFacts, ManifestText, encode_manifest
 from snapstore.format.names import dossier_path, new_name, object_path, pack_path
-from snapstore.format.pack import BlobKind, PackEntry, encode_header, padding_needed
+from snapstore.format.pack import BlobKind, PackEntry, encode_header, padding_needed, vouched_facts
 from snapstore.format.tree import ChunkChild, ChunkLeaf, ChunkNode, DirectoryLeaf, Node, encode_node
 from snapstore.types import (
     DossierId,
@@ -112,7 +112,12 @@ class HandMade:
             raw_size=len(plaintext),
             child_size=len(children),
             stored_hash=stored_hash(stored),
-            voucher=voucher(self.keys.voucher, blob_id, stored_hash(stored)),
+            voucher=voucher(
+                self.keys.voucher,
+                blob_id,
+                stored_hash(stored),
+                vouched_facts(kind, codec, self.keys.epoch, len(plaintext), len(children)),
+            ),
         )
         blobs.append((entry, stored))
         return plain_hash

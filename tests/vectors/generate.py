@@ -22,7 +22,14 @@ from snapstore.format.keyset import PrivateHalves, SlotKind, StationRecord, buil
 from snapstore.format.manifest import Manifest, ManifestFacts, ManifestText, encode_manifest
 from snapstore.format.names import padme
 from snapstore.format.notes import Condemn, SessionNote, encode_condemn, encode_session
-from snapstore.format.pack import BlobKind, PackEntry, encode_entries, encode_header, header_size
+from snapstore.format.pack import (
+    BlobKind,
+    PackEntry,
+    encode_entries,
+    encode_header,
+    header_size,
+    vouched_facts,
+)
 from snapstore.format.record import RecordFacts, RecordType, encode_record, ids_payload
 from snapstore.format.tree import (
     BlobReference,
@@ -141,7 +148,7 @@ def entries() -> list[PackEntry]:
     for number in range(3):
         blob_id = BlobId(fixed(f"blob {number}", 32))
         stored = stored_hash(fixed("stored", 1028))
-        mark = voucher(KEYS.voucher, blob_id, stored)
+        mark = voucher(KEYS.voucher, blob_id, stored, vouched_facts(BlobKind.DATA, 0, 2, 1000, 0))
         found.append(PackEntry(blob_id, BlobKind.DATA, 0, 2, offset, 1028, 1000, 0, stored, mark))
         offset += 1028
     return found

@@ -103,7 +103,8 @@ def test_pack_header() -> None:
     assert header_object_size(data[-4:]) == len(data) - 4
     entries = decode_header(MAINTENANCE, REPOSITORY, data[:-4], blob_area=3 * 1028)
     assert [entry.offset for entry in entries] == [0, 1028, 2056]
-    assert all(blob.voucher(KEYS.voucher, entry.blob_id, entry.stored_hash) == entry.voucher for entry in entries)
+    for entry in entries:
+        assert blob.voucher(KEYS.voucher, entry.blob_id, entry.stored_hash, entry.vouched_facts) == entry.voucher
     assert encode_header(MAINTENANCE, REPOSITORY, entries, **drawn(data)) == data
 
 

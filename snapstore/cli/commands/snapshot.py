@@ -33,7 +33,7 @@ from ..progress import MODES, show_progress
 @click.option("--allow-empty", is_flag=True, help="Go on if a PATH has become empty since the last snapshot.")
 @click.option("--no-verify-writes", is_flag=True, help="Do not open each piece again before it is stored.")
 @click.option("--force", is_flag=True, help="Read all files, even those that seem unchanged.")
-@click.option("--compression-level", type=click.IntRange(1, 22), default=3, show_default=True, metavar="1-22")
+@click.option("--compression-level", type=click.IntRange(1, 19), default=3, show_default=True, metavar="1-19")
 @click.option("--kind", type=click.Choice(["manual", "automatic"]), default="manual", help="Who asked for it.")
 @click.option("--progress", type=click.Choice(MODES), default="auto", help="How to show progress.")
 @global_options()

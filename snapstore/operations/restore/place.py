@@ -36,6 +36,8 @@ class Place:
     options: RestoreOptions
     capabilities: Capabilities
     directory: TargetDirectory | None = None
+    made: bool = False
+    """It was not there before."""
     existing: dict[bytes, TargetStat] = field(default_factory=dict)
     taken: set[bytes] = field(default_factory=set)
     kept: set[bytes] = field(default_factory=set)
@@ -52,26 +54,39 @@ class Place:
         if self.directory is None and parent is not None and parent.directory is not None:
             found = parent.existing.get(self.name)
             if found is not None and found.type is EntryType.DIRECTORY:
-                self.directory = parent.directory.child(self.name)
+                # One that gets its attributes back at the end may be opened up for its owner meanwhile.
+                ours = self.part is Part.WHOLE and self.options.overwrite is not Overwrite.NEVER
+                opened_up = ours and not self.options.dry_run
+                self.directory = (parent.directory.make_directory if opened_up else parent.directory.child)(self.name)
         if self.directory is not None:
             if not self.options.dry_run:
                 self.directory.clean_leftovers()
             self.existing = self.directory.scan()
-            self.existing.pop(MARKER_NAME, None)
+            if parent is None and self.options.overwrite is None:
+                self.existing.pop(MARKER_NAME, None)
 
     def ensure(self) -> TargetDirectory:
-        """Return the folder in the target, making it and what is above it if need be.
-
-        TargetError if something is in the way.
-        """
-        if self.directory is None:
-            assert self.parent is not None
-            above = self.parent.ensure()
-            found = self.parent.existing.get(self.name)
-            if found is not None and found.type is not EntryType.DIRECTORY:
-                self.parent.clear(self.name, found)
-            self.directory = above.make_directory(self.name)
+        """Return the folder in the target, making it and what is above it if need be. TargetError if something is in
+        the way."""
+        missing: list[Place] = []
+        place: Place | None = self
+        while place is not None and place.directory is None:
+            missing.append(place)
+            place = place.parent
+        for place in reversed(missing):
+            place._make()
+        assert self.directory is not None
         return self.directory
+
+    def _make(self) -> None:
+        parent = self.parent
+        assert parent is not None
+        assert parent.directory is not None
+        found = parent.existing.get(self.name)
+        if found is not None and found.type is not EntryType.DIRECTORY:
+            parent.clear(self.name, found)
+        self.directory = parent.directory.make_directory(self.name)
+        self.made = True
 
     def clear(self, name: bytes, found: TargetStat) -> None:
         """Remove what is in the way of a folder, or a folder in the way of something.

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 
+from ...errors import EntryNotFoundError
 from ...sources.excludes import ExcludeRules
 from ..browse import SnapshotView, split_path
 
@@ -31,28 +32,51 @@ class Selection:
     """Decides for each entry on the way down."""
 
     def __init__(self, paths: Iterable[str], exclude: Iterable[str]) -> None:
-        given = list(paths)
-        self._literal = [tuple(split_path(path)) for path in given if not _WILDCARDS.search(path)]
-        patterns = [path for path in given if _WILDCARDS.search(path)]
-        self._patterns = ExcludeRules(patterns) if patterns else None
+        self._given = list(paths)
+        self._literal: list[tuple[bytes, ...]] = []
+        self._patterns: dict[str, ExcludeRules] = {}
+        self._matched: set[str] = set()
         self._exclude = ExcludeRules(tuple(exclude))
-        self.everything = not given
+        self.everything = not self._given
 
-    def check(self, view: SnapshotView) -> None:
-        """Raise EntryNotFoundError for a path that is not in the snapshot."""
-        for path in self._literal:
-            view.find("/".join(name.decode("utf-8", "surrogateescape") for name in path))
+    def resolve(self, view: SnapshotView) -> None:
+        """Tell paths from patterns: what is in the snapshot as it stands is a path.
+
+        Raises EntryNotFoundError, InputError.
+        """
+        for path in self._given:
+            try:
+                view.find(path)
+            except EntryNotFoundError:
+                if not _WILDCARDS.search(path):
+                    raise
+                self._patterns[path] = ExcludeRules([path])
+            else:
+                self._literal.append(tuple(split_path(path)))
+
+    def unmatched(self) -> list[str]:
+        """Return the patterns that nothing fitted."""
+        return [pattern for pattern in self._patterns if pattern not in self._matched]
+
+    def excludes(self, path: tuple[bytes, ...], *, is_directory: bool) -> bool:
+        """Tell whether the path is one that is left as it is."""
+        text = b"/".join(path).decode("utf-8", "surrogateescape")
+        return self._exclude.excludes(text, is_directory=is_directory, size=0)
 
     def part(self, path: tuple[bytes, ...], *, is_directory: bool, above: Part) -> Part:
         """Return how much of the entry at `path` is taken, given how much of its folder is."""
         text = b"/".join(path).decode("utf-8", "surrogateescape")
-        if self._exclude.excludes(text, is_directory=is_directory, size=0):
+        if self.excludes(path, is_directory=is_directory):
             return Part.NONE
         if self.everything or above is Part.WHOLE:
             return Part.WHOLE
         if any(path[: len(wanted)] == wanted for wanted in self._literal):
             return Part.WHOLE
-        if self._patterns is not None and self._patterns.excludes(text, is_directory=is_directory, size=0):
+        fitting = [
+            name for name, rule in self._patterns.items() if rule.excludes(text, is_directory=is_directory, size=0)
+        ]
+        if fitting:
+            self._matched.update(fitting)
             return Part.WHOLE
         on_the_way = any(wanted[: len(path)] == path for wanted in self._literal)
-        return Part.PERHAPS if is_directory and (on_the_way or self._patterns is not None) else Part.NONE
+        return Part.PERHAPS if is_directory and (on_the_way or self._patterns) else Part.NONE

@@ -11,12 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 from ...format.tree import TreeEntry, encode_xattrs
-from ...limits import INLINE_XATTR_MAX_BYTES
+from ...limits import CHUNK_MAX_BYTES, INLINE_XATTR_MAX_BYTES
 from ...sources.attributes import Attributes
 from ...sources.scanned import WINDOWS, ScannedEntry
-from ...types import EntryType
+from ...types import EntryType, Problem
 from .job import Job
 from .pipeline import ChunkRef
+
+_FIRST_NS = -(2**63)
+_LAST_NS = 2**63 - 1  # in the year 2262: what the format, and most file systems' callers, count nanoseconds in
 
 
 class EntryDraft:
@@ -29,24 +32,32 @@ class EntryDraft:
         self._fields: dict[str, Any] = {
             "name": name,
             "type": kind,
-            "mtime_ns": scanned.mtime_ns,
+            "mtime_ns": _within(scanned.mtime_ns),
             "windows_attributes": scanned.windows_attributes,
-            "birth_ns": scanned.birth_ns,
+            "birth_ns": None if scanned.birth_ns is None else _within(scanned.birth_ns),
         }
         if not WINDOWS:
             self._fields.update(mode=scanned.mode, uid=scanned.uid, gid=scanned.gid)
 
-    def describe(self, attributes: Attributes, job: Job) -> None:
-        """Add names and extended attributes. Large ones go to a blob."""
+    def describe(self, attributes: Attributes, job: Job, path: str) -> None:
+        """Add names and extended attributes of the source at `path`. Large ones go to a blob."""
         job.report(*attributes.problems)
-        self._fields.update(user=attributes.user, group=attributes.group)
+        if self._fields["mtime_ns"] in (_FIRST_NS, _LAST_NS):
+            message = f"{path} has a time of modification beyond what can be saved; it was saved as the nearest one."
+            job.report(Problem(code="time_out_of_range", path=path, message=message))
+        self._fields.update(user=_text(attributes.user), group=_text(attributes.group))
         if attributes.xattrs:
             pairs = tuple(sorted(attributes.xattrs.items()))
             encoded = encode_xattrs(pairs)
             if len(encoded) <= INLINE_XATTR_MAX_BYTES:
                 self._fields["xattrs"] = pairs
-            else:
+            elif len(encoded) <= CHUNK_MAX_BYTES:
                 self.needs = (job.pipeline.add_chunk(encoded, shared=False),)
+            else:
+                message = (
+                    f"{path} has {len(encoded)} bytes of extended attributes, which is too much; they were not saved."
+                )
+                job.report(Problem(code="xattr_too_large", path=path, message=message))
 
     def build(self, **content: object) -> TreeEntry:
         """Return the entry with its content: the fields of `TreeEntry` that are named."""
@@ -54,3 +65,18 @@ class EntryDraft:
             content["xattrs_blob"] = (self.needs[0].plain_hash, self.needs[0].size)
         fields: dict[str, Any] = {**self._fields, **content}
         return TreeEntry(**fields)
+
+
+def _within(nanoseconds: int) -> int:
+    return min(max(nanoseconds, _FIRST_NS), _LAST_NS)
+
+
+def _text(name: str | None) -> str | None:
+    """Return a user's or group's name if it is text; the number says the rest."""
+    if name is None:
+        return None
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return None
+    return name

@@ -9,12 +9,11 @@ the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from ...blobs.trees import ChunkListBuilder
-from ...chunking.choose import choose_cutter
+from ...chunking.choose import HEAD_BYTES, choose_cutter
 from ...chunking.stream import chunk_stream
 from ...format.tree import Chunk, ChunkItem, Hole
 from ...limits import INLINE_CHUNKS_MAX, MIB, SHARED_MIN_FILE_BYTES
@@ -30,7 +29,6 @@ from .pipeline import ChunkRef
 from .reuse import signature_of
 
 _BLOCK_BYTES = MIB
-_HEAD_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +121,14 @@ class _ChunkedFile:
 
     def read(self, file: SourceFile) -> None:
         """Read and hand over everything."""
+        cutter = choose_cutter(self._task.name, file.read(0, HEAD_BYTES), self._job.cutters)
         for segment in file.segments():
             if isinstance(segment, Gap):
                 self._add_hole(segment.size)
                 self._job.meter.step(size=segment.size)
                 continue
             blocks = file.blocks(segment.offset, segment.size, _BLOCK_BYTES)
-            for chunk in self._chunks(blocks):
+            for chunk in chunk_stream(blocks, cutter):
                 self._add_chunk(chunk)
                 self._job.meter.step(size=len(chunk))
         self._job.counts.raw_bytes_read += self.size
@@ -139,20 +138,13 @@ class _ChunkedFile:
         task, job = self._task, self._job
         signature = signature_for(self._opened, job, changed=changed, size=self.size)
         draft = EntryDraft(self._opened, task.name, EntryType.FILE)
-        draft.describe(attributes, job)
+        draft.describe(attributes, job, task.directory.path_of(task.scanned.name))
 
         def add() -> None:
             entry = draft.build(size=self.size, changed=changed, **self._content())
             task.folder.add(entry, signature, job.counts)
 
         job.pipeline.then(add, (*self._references[-1:], *draft.needs))
-
-    def _chunks(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        first = next(blocks, b"")
-        if not first:
-            return iter(())
-        cutter = choose_cutter(self._task.name, first[:_HEAD_BYTES], self._job.cutters)
-        return chunk_stream(chain((first,), blocks), cutter)
 
     def _add_chunk(self, chunk: bytes) -> None:
         self.size += len(chunk)
@@ -225,7 +217,7 @@ def _read_small(task: FileTask, job: Job) -> _Content | None:
     if changed:
         job.report(changed_problem(task))
     draft = EntryDraft(opened, task.name, EntryType.FILE)
-    draft.describe(attributes, job)
+    draft.describe(attributes, job, task.directory.path_of(task.scanned.name))
     job.counts.raw_bytes_read += len(data)
     job.meter.step(size=len(data))
     return _Content(task, data, draft, changed, signature_for(opened, job, changed=changed, size=len(data)))
@@ -245,6 +237,7 @@ def report_unreadable(task: FileTask, error: OSError, job: Job) -> None:
 
     job.report(problem_from_error(error, task.directory.path_of(task.scanned.name)))
     job.counts.files -= 1
+    job.withdraw_first(task.scanned, task.folder.child_path(task.name))
 
 
 def _add_inline(item: _Content, job: Job) -> None:

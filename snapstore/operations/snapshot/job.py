@@ -13,6 +13,7 @@ from ...chunking.choose import CutterSet
 from ...format.config import ChunkingParameters
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
+from ...sources.scanned import ScannedEntry
 from ...types import Problem
 from ..meter import Meter
 from .pipeline import Pipeline
@@ -52,10 +53,18 @@ class Job:
     counts: Counts = field(default_factory=Counts)
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
-    links: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    """Device and inode of every file with several names, to the path of the first."""
+    own_folders: frozenset[tuple[int, int]] = frozenset()
+    """Device and inode of the repository's and the station's own folders, which are never saved."""
+    links: dict[tuple[int, ...], bytes] = field(default_factory=dict)
+    """`link_key` of every file with several names, to the path of the first."""
     source_entries: dict[str, int] = field(default_factory=dict)
     now_ns: int = field(default_factory=time.time_ns)
+
+    def withdraw_first(self, scanned: ScannedEntry, path: bytes) -> None:
+        """Take back that a file with several names is saved at `path`: it could not be read there."""
+        key = link_key(scanned)
+        if self.links.get(key) == path:
+            del self.links[key]
 
     def report(self, *problems: Problem) -> None:
         """Take note of problems; all are counted, the first thousand kept."""
@@ -64,3 +73,8 @@ class Job:
             if len(self.problems) < PROBLEMS_KEPT:
                 self.problems.append(problem)
         self.meter.problems = self.problem_count
+
+
+def link_key(scanned: ScannedEntry) -> tuple[int, ...]:
+    """Return what two names of one file have in common. The inode alone may have become another file's meanwhile."""
+    return scanned.device, scanned.inode, scanned.size, scanned.mtime_ns, scanned.ctime_ns

@@ -7,6 +7,7 @@ copy and the manifest is seen to be there still."""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import platform
 import time
@@ -17,14 +18,24 @@ from ..._version import __version__
 from ...blobs.catalogue import list_packs, read_condemned
 from ...crypto.derivation import digest
 from ...crypto.entropy import random_bytes
-from ...errors import MissingObjectError, ObjectNotFoundError
-from ...format.manifest import Manifest, ManifestFacts, ManifestText, encode_manifest
+from ...errors import (
+    DamagedObjectError,
+    DamageError,
+    MissingObjectError,
+    ObjectNotFoundError,
+    StoreError,
+    UnsupportedFormatError,
+)
+from ...format.envelope import Envelope
+from ...format.manifest import Manifest, ManifestFacts, ManifestText, decode_manifest, encode_manifest
 from ...format.names import dossier_folder, dossier_path, new_name, object_path
-from ...format.notes import SessionNote, encode_session
+from ...format.notes import SessionNote, decode_session, encode_session
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
 from ..clock import zone_minutes
 from ..context import DossierContext
 from ..history import History
+
+_TEXTS_KEPT = 1000  # sources and patterns that a manifest repeats; they are for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,20 @@ def put_session_note(dossier: DossierContext) -> str:
     return name
 
 
+def drop_old_notes(dossier: DossierContext) -> None:
+    """Delete this station's notes of runs that died. Notes are advisory: what cannot be read is left alone."""
+    context = dossier.repository
+    if any(True for _ in context.state.living_runs()):
+        return
+    keys = context.maintenance()
+    for item in list(context.store.list("sessions")):
+        with contextlib.suppress(StoreError, DamageError, UnsupportedFormatError, KeyError):
+            data = context.store.get(item.name)
+            note = decode_session(keys[Envelope.decode(data[:8]).epoch], context.config.repository_id, data)
+            if note.station_id == context.state.station.id:
+                drop(dossier, [item.name])
+
+
 def put_manifest(dossier: DossierContext, draft: Draft, history: History, generation: int) -> Published:
     """Sign the manifest and put it into snapshots/."""
     context = dossier.repository
@@ -93,10 +118,10 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
         label=draft.label,
         host=platform.node(),
         user=_user(),
-        sources=draft.sources,
+        sources=draft.sources[:_TEXTS_KEPT],
         problems=draft.problems,
         version=__version__,
-        excludes=draft.excludes,
+        excludes=draft.excludes[:_TEXTS_KEPT],
     )
     manifest = Manifest(
         repository_id=context.config.repository_id,
@@ -115,6 +140,12 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
         root_hash=draft.root_hash,
         station_key=context.state.station.signing,
     )
+    opened = decode_manifest(data)
+    if opened.open_maintenance(keys.maintenance_keys) != facts:
+        raise DamagedObjectError(
+            "The snapshot's record did not come back as it was written.", code="verification_failed"
+        )
+    opened.open_text(keys)
     return Published(put_copy(dossier, "snapshots", data), data, facts, text)
 
 
@@ -163,8 +194,13 @@ def new_snapshot_id() -> SnapshotId:
 
 
 def _roster(history: History, own: SnapshotId) -> tuple[SnapshotId, ...]:
-    """Return the confirmed snapshots, and this one."""
-    return tuple(sorted({*(item.sealed.snapshot_id for item in history.manifests if item.confirmed), own}))
+    """Return what is to be seen as long as nobody forgets it: what is confirmed, what the newest roster of this
+    medium named (its ok copy may be lost), what is missing (so that it goes on being reported), and this one.
+    """
+    expected = {item.sealed.snapshot_id for item in history.manifests if item.confirmed}
+    present = {item.sealed.snapshot_id for item in history.manifests}
+    expected.update(item for item in history.expected if item in present)
+    return tuple(sorted({*expected, *history.missing, own}))
 
 
 def _user() -> str:

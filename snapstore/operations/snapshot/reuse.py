@@ -21,6 +21,7 @@ import msgpack
 
 from ...blobs.reader import BlobReader
 from ...blobs.saver import BlobSaver
+from ...crypto.derivation import digest
 from ...errors import SnapstoreError
 from ...format.pack import BlobKind
 from ...format.packing import decode
@@ -41,6 +42,7 @@ class FolderRow:
 
 
 _NOTHING = FolderRow()
+_CHECK_BYTES = 16
 
 
 class Previous:
@@ -54,10 +56,10 @@ class Previous:
     def row(self, folder: bytes) -> FolderRow:
         """Return what was known of a folder; an empty row if nothing."""
         stored = self._old.get(folder)
-        if stored is None:
+        if stored is None or stored[:_CHECK_BYTES] != _check(folder, stored[_CHECK_BYTES:]):
             return _NOTHING
         try:
-            files, folders, subtree, totals = msgpack.unpackb(stored)
+            files, folders, subtree, totals = msgpack.unpackb(stored[_CHECK_BYTES:])
             return FolderRow(
                 files={name: (signature, entry) for name, signature, entry in files},
                 folders={name: entry for name, entry in folders},  # noqa: C416  msgpack gives lists
@@ -75,7 +77,13 @@ class Previous:
             row.subtree,
             row.totals,
         ]
-        self._new.put(folder, msgpack.packb(record))
+        packed = msgpack.packb(record)
+        self._new.put(folder, _check(folder, packed) + packed)
+
+
+def _check(folder: bytes, packed: bytes) -> bytes:
+    """Return what a row begins with: a wrong bit in a cache would become a snapshot that cannot be restored."""
+    return digest(digest(folder) + packed)[:_CHECK_BYTES]
 
 
 def signature_of(entry: ScannedEntry) -> bytes:

@@ -9,6 +9,7 @@ new manifest."""
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer, SealingOptions
 from ...chunking.choose import make_cutters
 from ...crypto.derivation import derive
-from ...errors import InputError, InUseError, SourceEmptyError, UnsupportedFormatError
+from ...errors import InputError, InUseError, NotEnrolledError, SourceEmptyError, UnsupportedFormatError
 from ...format.manifest import decode_manifest
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...limits import PROBLEMS_KEPT
@@ -33,12 +34,22 @@ from ..context import DossierContext
 from ..history import History, ReadManifest, read_history, snapshot_of
 from ..keysets import read_keyset
 from ..meter import Meter
-from ..stations import check_not_revoked
+from ..stations import check_may_write
 from .estimate import estimated
 from .folders import children_of
 from .job import Job
 from .pipeline import Pipeline
-from .publish import Draft, Published, confirm, drop, look, new_snapshot_id, put_manifest, put_session_note
+from .publish import (
+    Draft,
+    Published,
+    confirm,
+    drop,
+    drop_old_notes,
+    look,
+    new_snapshot_id,
+    put_manifest,
+    put_session_note,
+)
 from .reuse import Previous
 from .walk import save_tree
 
@@ -64,6 +75,7 @@ class _Saved:
     root_hash: PlainHash
     relied: dict[str, int]
     stored_bytes: int
+    before: LastSnapshot | None
 
 
 def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Meter) -> SnapshotReport:
@@ -78,7 +90,7 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
     history = read_history(dossier)
     _refuse_empty(layout, medium.last(), history, request)
-    _clean_temporaries(dossier)
+    drop_old_notes(dossier)
     note = put_session_note(dossier)
     try:
         return _Run(dossier, request, meter, layout, medium).run(history)
@@ -106,6 +118,7 @@ class _Run:
         self.start_ns = time.time_ns()
         self.checked = medium.checked_copies()
         self.added_bytes = 0
+        self.noticed: list[Problem] = []
         options = request.options
         self.rules = ExcludeRules(
             request.exclude,
@@ -120,28 +133,29 @@ class _Run:
         loaded = self.dossier.repository.index(refresh=True)
         for pack in read_condemned(self.dossier.repository.catalogue()):
             loaded.index.set_usable(pack, usable=False)
+        self.noticed = [_gone_problem(item) for item in history.missing]
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
         with estimated(self.layout, self.rules, history, self.meter):
-            return self._try(history, loaded, last, trusted=trusted)
+            return self._try(loaded, last, trusted=trusted)
 
-    def _try(
-        self, history: History, loaded: LoadedIndex, last: LastSnapshot | None, *, trusted: bool
-    ) -> SnapshotReport:
+    def _try(self, loaded: LoadedIndex, last: LastSnapshot | None, *, trusted: bool) -> SnapshotReport:
         superseded: list[str] = []
-        for _ in range(_TRIES):
-            snapshot_id = new_snapshot_id()
-            with self.dossier.repository.state.running(snapshot_id), self._new_cache() as new_cache:
-                saved = self._save(loaded, last, new_cache, trusted=trusted)
-                published = self._publish(snapshot_id, saved, history)
-                lost = look(self.dossier, saved.relied)
-                if not lost:
-                    return self._finish(saved, published, superseded, new_cache)
-            superseded.append(published.name)
-            for pack in lost:
-                loaded.index.set_usable(pack, usable=False)
-            trusted = False
-        drop(self.dossier, superseded)
+        with contextlib.ExitStack() as marks:  # of all attempts, so that a kill in a later one leaves none forgotten
+            for _ in range(_TRIES):
+                snapshot_id = new_snapshot_id()
+                marks.enter_context(self.medium.running(snapshot_id))
+                with self._new_cache() as new_cache:
+                    saved = self._save(loaded, last, new_cache, trusted=trusted)
+                    published = self._publish(snapshot_id, saved)
+                    lost = look(self.dossier, saved.relied)
+                    if not lost:
+                        return self._finish(saved, published, superseded, new_cache)
+                superseded.append(published.name)
+                for pack in lost:
+                    loaded.index.set_usable(pack, usable=False)
+                trusted = False
+            drop(self.dossier, superseded)
         raise InUseError("Packs vanish as fast as they are stored; is another program cleaning up this repository?")
 
     def _save(self, loaded: LoadedIndex, last: LastSnapshot | None, new_cache: FolderCache, *, trusted: bool) -> _Saved:
@@ -152,7 +166,8 @@ class _Run:
         reader = reader_of(dossier)
         sealing = SealingOptions(level=options.compression_level, verify=options.verify_writes)
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id, sealing)
-        saver = BlobSaver(sealer, loaded.index, reader, self.checked)
+        saver = BlobSaver(sealer, loaded.index, reader, set() if options.force_read else self.checked)
+        saver.open_every_copy = options.force_read
         packs = PackWriter(
             context.store,
             keys[0].maintenance_keys,
@@ -160,13 +175,11 @@ class _Run:
             context.state.spool(),
             on_pack=saver.on_pack,
         )
-        old_cache = (
-            self.medium.folders() if last is not None else FolderCache(self.medium.folder / "none", writable=False)
-        )
+        old_cache = self.medium.folders(last)
         with saver, contextlib.closing(old_cache):
             saver.start(packs)
             job = self._job(saver, Previous(old_cache, new_cache, trusted=trusted))
-            job.report(*[_missing_problem(path) for path in self.layout.missing])
+            job.report(*[_missing_problem(path) for path in self.layout.missing], *self.noticed)
             self.meter.enter("snapshot")
             root = save_tree(self.layout.root, job, reader)
             root_hash = _save_root(root, job)
@@ -177,7 +190,7 @@ class _Run:
         if job.counts.reused and last is not None:
             relied.update(last.packs)
         self.added_bytes += stored_bytes
-        return _Saved(job, root_hash, relied, stored_bytes)
+        return _Saved(job, root_hash, relied, stored_bytes, last)
 
     def _job(self, saver: BlobSaver, previous: Previous) -> Job:
         parameters = self.dossier.repository.config.chunking
@@ -199,9 +212,10 @@ class _Run:
             sharing=self.dossier.repository.config.sharing,
             previous=previous,
             meter=self.meter,
+            own_folders=self.dossier.repository.own_folders(),
         )
 
-    def _publish(self, snapshot_id: SnapshotId, saved: _Saved, history: History) -> Published:
+    def _publish(self, snapshot_id: SnapshotId, saved: _Saved) -> Published:
         self.meter.enter("confirm")
         counts, job = saved.job.counts, saved.job
         draft = Draft(
@@ -223,6 +237,7 @@ class _Run:
             duration_ms=int(self.meter.seconds * 1000),
         )
         generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
+        history = read_history(self.dossier)  # again: others may have finished meanwhile
         return put_manifest(self.dossier, draft, history, generation)
 
     def _finish(
@@ -231,8 +246,8 @@ class _Run:
         """Confirm, clean up after earlier runs, and remember."""
         confirm(self.dossier, published)
         self._remember(saved, published, new_cache)
+        self._look_again(published)
         drop(self.dossier, superseded)
-        self._drop_unfinished(published)
         counts, job = saved.job.counts, saved.job
         return SnapshotReport(
             snapshot=self._snapshot(published),
@@ -250,24 +265,43 @@ class _Run:
     def _remember(self, saved: _Saved, published: Published, new_cache: FolderCache) -> None:
         """Keep what the next run reuses. The snapshot is whole already: a full local disk must not make it fail."""
         sealed = decode_manifest(published.data)
+        packs, entries = saved.relied, saved.job.source_entries
+        before = saved.before
+        if before is not None:
+            entries = {**before.source_entries, **entries}
+            if saved.job.previous.trusted:  # what other calls saved is kept, with the packs it relies on
+                packs = {**before.packs, **packs}
+                with contextlib.closing(self.medium.folders(before)) as old_cache:
+                    new_cache.copy_others(old_cache, [os.fsencode(path) for path in saved.job.source_entries])
         last = LastSnapshot(
             id=sealed.snapshot_id,
             number=published.facts.number,
             root=saved.root_hash,
-            packs=saved.relied,
-            source_entries=saved.job.source_entries,
+            packs=packs,
+            source_entries=entries,
         )
         with contextlib.suppress(OSError):
             self.medium.keep(last, new_cache)
             self.medium.keep_checked_copies(self.checked)
 
-    def _drop_unfinished(self, published: Published) -> None:
-        """Drop manifests that dead runs of this station left unconfirmed."""
-        state = self.dossier.repository.state
-        for item in read_history(self.dossier).manifests:
-            ours = item.facts.station_id == state.station.id and item.facts.number <= published.facts.number
-            if ours and not item.confirmed and not state.is_running(item.sealed.snapshot_id):
+    def _look_again(self, published: Published) -> None:
+        """See that the snapshot counts, and drop manifests that broken-off runs of this station left unconfirmed here.
+
+        Only those: an unconfirmed manifest may also be one whose ok copy was lost, and that is nobody's to delete.
+        """
+        own = decode_manifest(published.data).snapshot_id
+        manifests = {item.sealed.snapshot_id: item for item in read_history(self.dossier).manifests}
+        if own not in manifests:
+            raise NotEnrolledError(
+                "The snapshot was stored, but it does not count: this station is no longer on the dossier's list. "
+                "Type the secret once to enrol again, and take the snapshot again.",
+                code="station_not_listed",
+            )
+        for snapshot_id in self.medium.broken_off():
+            item = manifests.get(snapshot_id)
+            if item is not None and not item.confirmed:
                 drop(self.dossier, item.names)
+            self.medium.forget_broken_off(snapshot_id)
 
     def _snapshot(self, published: Published) -> Snapshot:
         station = self.dossier.repository.state.station.name
@@ -297,9 +331,10 @@ def _check_can_write(dossier: DossierContext, request: SnapshotRequest) -> None:
             f"Writing to this repository needs features this version does not have: {', '.join(unknown)}. "
             "Update snapstore; reading works."
         )
-    if not 1 <= request.options.compression_level <= 19:
+    level: object = request.options.compression_level  # callers without a type checker pass strings
+    if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= 19:
         raise InputError("The compression level is a number from 1 to 19.", code="invalid_compression_level")
-    check_not_revoked(dossier)
+    check_may_write(dossier)
 
 
 def _refuse_empty(layout: SourceLayout, last: LastSnapshot | None, history: History, request: SnapshotRequest) -> None:
@@ -325,12 +360,11 @@ def _all_usable(last: LastSnapshot, loaded: LoadedIndex) -> bool:
     return all(usable.get(name) == size for name, size in last.packs.items())
 
 
+def _gone_problem(snapshot_id: SnapshotId) -> Problem:
+    name = snapshot_id.hex()
+    message = f"Snapshot {name} was on this medium, and nobody forgot it; it was taken away, or the medium set back."
+    return Problem(code="snapshot_missing", path=name, message=message)
+
+
 def _missing_problem(path: str) -> Problem:
     return Problem(code="source_missing", path=path, message=f"{path} does not exist; it is not in this snapshot.")
-
-
-def _clean_temporaries(dossier: DossierContext) -> None:
-    """Remove unfinished uploads of dead runs, unless another run of this station is alive."""
-    context = dossier.repository
-    if not context.state.any_running():
-        context.store.clean_temporaries(context.station_mark)

@@ -23,7 +23,7 @@ from ...types import EntryType, Problem
 from .drafts import EntryDraft
 from .files import FileTask, save_bundle, save_or_report
 from .folders import Folder
-from .job import Job
+from .job import Job, link_key
 from .reuse import FolderRow, decode_cached, is_available, signature_of
 
 _NO_ROW = FolderRow()
@@ -144,7 +144,8 @@ class _Walk:
             if item.type is None or self._is_excluded(folder, item):
                 continue
             if item.type is EntryType.DIRECTORY:
-                folders.append(item)
+                if (item.device, item.inode) not in job.own_folders:
+                    folders.append(item)
             else:
                 tasks.append(FileTask(directory, item, item.name, folder))
         if not self._take_all_from_cache(folder, tasks):
@@ -171,7 +172,7 @@ class _Walk:
             found = scanned
         draft = EntryDraft(found, name, EntryType.DIRECTORY)
         try:
-            draft.describe(directory.own_attributes(), self._job)
+            draft.describe(directory.own_attributes(), self._job, directory.path)
         except OSError as error:
             self._job.report(problem_from_error(error, directory.path))
         if draft.needs:
@@ -216,22 +217,29 @@ class _Walk:
 
     def _save_others_and_files(self, tasks: Sequence[FileTask]) -> None:
         small: list[FileTask] = []
+        followers: list[FileTask] = []
         limits = self._job.parameters
         for task in tasks:
             self._job.meter.step(files=1, current=task.directory.path_of(task.scanned.name))
             self._count(task)
-            if task.scanned.type is not EntryType.FILE:
+            if self._has_first(task):
+                followers.append(task)
+            elif task.scanned.type is not EntryType.FILE:
                 self._save_other(task)
-            elif not self._link_to_first(task):
-                if task.scanned.size <= limits.bundle_file_max_bytes:
-                    small.append(task)
-                elif not self._take_from_cache([task]):
-                    save_or_report(task, self._job)
-        tiny = [task for task in small if task.scanned.size <= limits.inline_max_bytes]
-        for task in tiny:
-            if not self._take_from_cache([task]):
-                save_bundle([task], self._job)
+            elif task.scanned.size <= limits.bundle_file_max_bytes:
+                small.append(task)
+            elif not self._take_from_cache([task]):
+                save_or_report(task, self._job)
+        for task in small:
+            if task.scanned.size <= limits.inline_max_bytes:
+                self._save_small([task])
         self._save_bundles([task for task in small if task.scanned.size > limits.inline_max_bytes])
+        for task in followers:  # now it is known whether the first of them could be read
+            self._link_or_save(task)
+
+    def _save_small(self, bundle: list[FileTask]) -> None:
+        if not self._take_from_cache(bundle):
+            save_bundle(bundle, self._job)
 
     def _save_bundles(self, tasks: Sequence[FileTask]) -> None:
         limits = self._job.parameters
@@ -244,9 +252,7 @@ class _Walk:
             maximum=limits.bundle_max_bytes,
         )
         for group in plan:
-            bundle = [tasks[position] for position in group]
-            if not self._take_from_cache(bundle):
-                save_bundle(bundle, self._job)
+            self._save_small([tasks[position] for position in group])
 
     def _count(self, task: FileTask) -> None:
         if task.scanned.type is EntryType.FILE:
@@ -255,18 +261,27 @@ class _Walk:
         else:
             self._job.counts.others += 1
 
-    def _link_to_first(self, task: FileTask) -> bool:
+    def _has_first(self, task: FileTask) -> bool:
+        """Tell whether the same file was met under another name already; if not, this is the first."""
         scanned = task.scanned
         if scanned.links <= 1:
             return False
         path = task.folder.child_path(task.name)
-        first = self._job.links.setdefault((scanned.device, scanned.inode), path)
-        if first == path:
-            return False
-        self._job.counts.total_bytes -= scanned.size
-        entry = TreeEntry(name=task.name, type=EntryType.HARD_LINK, hard_link=first)
-        self._job.pipeline.then(lambda: task.folder.add(entry, None, self._job.counts))
-        return True
+        return self._job.links.setdefault(link_key(scanned), path) != path
+
+    def _link_or_save(self, task: FileTask) -> None:
+        """Link a file to its first name; if that could not be saved, this one becomes the first."""
+        if self._has_first(task):
+            first = self._job.links[link_key(task.scanned)]
+            self._job.counts.total_bytes -= task.scanned.size if task.scanned.type is EntryType.FILE else 0
+            entry = TreeEntry(name=task.name, type=EntryType.HARD_LINK, hard_link=first)
+            self._job.pipeline.then(lambda: task.folder.add(entry, None, self._job.counts))
+        elif task.scanned.type is not EntryType.FILE:
+            self._save_other(task)
+        elif task.scanned.size <= self._job.parameters.bundle_file_max_bytes:
+            self._save_small([task])
+        elif not self._take_from_cache([task]):
+            save_or_report(task, self._job)
 
     def _save_other(self, task: FileTask) -> None:
         """Save a link, pipe or device: everything is in its entry."""
@@ -279,10 +294,11 @@ class _Walk:
                 content["link_target"] = task.directory.read_link(scanned)
             elif scanned.rdev is not None:
                 content["device"] = scanned.rdev
-            draft.describe(task.directory.attributes(scanned), job)
+            draft.describe(task.directory.attributes(scanned), job, task.directory.path_of(scanned.name))
         except OSError as error:
             job.report(problem_from_error(error, task.directory.path_of(scanned.name)))
             job.counts.others -= 1
+            job.withdraw_first(scanned, task.folder.child_path(task.name))
             return
         signature = signature_of(scanned) if scanned.settled(job.now_ns) else None
         job.pipeline.then(lambda: task.folder.add(draft.build(**content), signature, job.counts), draft.needs)

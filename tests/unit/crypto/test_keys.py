@@ -106,10 +106,11 @@ def test_child_lists_in_another_form_are_refused(joined: bytes) -> None:
 def test_a_voucher_is_of_one_key_one_blob_and_one_copy() -> None:
     stored = blob.stored_hash(b"stored bytes")
     vouchers = {
-        blob.voucher(key, BlobId(blob_id), copy)
+        blob.voucher(key, BlobId(blob_id), copy, facts)
         for key in (b"k" * 32, b"l" * 32)
         for blob_id in (b"i" * 32, b"j" * 32)
         for copy in (stored, blob.stored_hash(b"others"))
+        for facts in (bytes(12), bytes(11) + b"1")
     }
-    assert len(vouchers) == 8
+    assert len(vouchers) == 16
     assert {len(item) for item in vouchers} == {16}
