@@ -39,7 +39,7 @@ Grouped by what the caller does next, not by where the error arose:
     `-- BrokenWriterError              a writer that failed once refuses to go on
 
 Every class has a default `code`; an instance may carry a more exact one. Codes are stable and only ever added:
-applications switch on them to translate messages. A message says what, which object, where, and the next step.
+applications switch on them to translate messages. A message names what failed and where, and what to do about it.
 Messages never contain secrets, keys, or plaintext of a dossier other than paths the caller gave.
 """
 

@@ -14,7 +14,6 @@ MIB: Final = 1024 * 1024
 MAX_OBJECT_BYTES: Final = 64 * MIB  # FAT32, FTP servers and object storage all take this without multi-part uploads
 NAME_ELEMENT_MAX_CHARS: Final = 32  # three 32-byte directory records on FAT32, so 21,000 names a folder
 NAME_MAX_ELEMENTS: Final = 3  # "packs/a/name" is the deepest
-FANOUT_FOLDERS: Final = 16  # 16 x 21,000 packs of 32 MiB is 10 TiB; S3 lists 16 prefixes side by side
 
 # --- secrets -----------------------------------------------------------------------------------------------------
 SECRET_MIN_CODE_POINTS: Final = 8
@@ -46,7 +45,6 @@ INLINE_CHUNKS_MAX: Final = 8  # chunk references kept in the entry itself: a doc
 INLINE_XATTR_MAX_BYTES: Final = 2 * KIB  # larger extended attributes go to a data blob of their own
 
 # --- trees -------------------------------------------------------------------------------------------------------
-NODE_MEAN_ITEMS: Final = 16
 NODE_MIN_ITEMS: Final = 2  # every level at least halves, so any content gives a tree of finite height
 NODE_MAX_ITEMS: Final = 128
 NODE_SOFT_BYTES: Final = 64 * KIB  # a node is closed when its encoded items reach this
@@ -55,7 +53,6 @@ TREE_MAX_LEVELS: Final = 40
 
 # --- packs and indexes -------------------------------------------------------------------------------------------
 PACK_TARGET_BYTES: Final = 32 * MIB
-PACK_MIN_BYTES: Final = 4 * KIB
 OPEN_DATA_PACKS: Final = 2  # a chunk goes to one at random: neighbours in a file are not neighbours in a pack
 HEADER_ALIGNMENT_BYTES: Final = 4 * KIB
 INDEX_EVERY_PACKS: Final = 16

@@ -1,6 +1,6 @@
 """Repository and Dossier: what an application holds in its hands.
 
-Here: two thin facades, each method a few lines that delegate down. Not here: any work.
+Here: two facades whose methods only pass on what they are given. Not here: any work.
 
 Operations are imported when they are first called, so that a program which embeds this starts quickly.
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from .limits import KDF_TARGET_SECONDS
 from .progress import Cancel, Progress
 from .types import (
     DossierId,
@@ -49,14 +49,14 @@ def init(
     share: bool = False,
     state_dir: PathLike | None = None,
     station_name: str | None = None,
-    kdf_seconds: float = 0.7,
+    kdf_seconds: float = KDF_TARGET_SECONDS,
 ) -> Repository:
     """Make a repository at `url`, a folder's path or an address such as "usb:LABEL".
 
     `protected=False` makes one whose dossiers have no secret: whoever holds the medium reads everything. `share=True`
-    lets files of 256 KiB and more that several dossiers hold be stored once. Both are decided for ever. `state_dir` is
-    where this station keeps its keys (default: the user's data folder), `station_name` what others see it as (default:
-    the host's name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
+    lets files of 256 KiB and more that several dossiers hold be stored once. Both are for ever. `state_dir` is where
+    this station keeps its keys (default: the user's data folder), `station_name` what others see it as (default: the
+    host's name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
 
     Raises RepositoryExistsError, StoreError, InputError for an address that is none.
     """
@@ -233,10 +233,7 @@ class Dossier:
         return self._private is not None
 
     def unlock(self, secret: str) -> None:
-        """Keep the keys that restoring needs until `lock`, and enrol this station if the dossier does not list it.
-
-        Raises WrongSecretError, DamagedObjectError.
-        """
+        """Keep the keys for restoring until `lock`, and enrol this station. Raises WrongSecretError, DamageError."""
         from .operations import dossiers
 
         opened = dossiers.open_private(self._context, secret)
@@ -399,6 +396,6 @@ class Dossier:
 
 
 def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
-    if isinstance(paths, (str, Path)) or hasattr(paths, "__fspath__"):
-        return (os.fspath(paths),)  # type: ignore[arg-type]
+    if isinstance(paths, str | os.PathLike):
+        return (os.fspath(paths),)
     return tuple(os.fspath(path) for path in paths)

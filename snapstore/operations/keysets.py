@@ -18,7 +18,7 @@ from ..crypto.derivation import digest
 from ..crypto.kdf import derive_master
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
-from ..errors import DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
+from ..errors import AccessError, DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
 from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset
 from ..format.names import dossier_path, name_matches, new_name, unb32
 from ..types import DossierId, Problem
@@ -172,12 +172,12 @@ def reopen(context: RepositoryContext, dossier_id: DossierId, private: PrivateHa
 
 
 def refuse_older(context: RepositoryContext, opened: OpenedKeyset) -> None:
-    """Raise TamperedError if this station has seen newer keys of the dossier: a change would be built on what is
+    """Raise AccessError if this station has seen newer keys of the dossier: a change would be built on what is
     past.
     """
     pin = context.held_keys().dossiers.get(opened.stored.keyset.dossier_id)
     if pin is not None and pin.generation > opened.stored.keyset.generation:
-        raise TamperedError(
+        raise AccessError(
             "The keys on this medium are older than what this station has seen on another one. "
             "Make the change on the medium that is up to date.",
             code="older_keyset",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.option("--to", required=True, metavar="DIR", help="The folder to restore into.")
 @click.option(
     "--overwrite",
-    type=click.Choice(["never", "if-changed", "always"]),
+    type=click.Choice(["never", "if-changed", "if_changed", "always"]),
+    metavar="never|if-changed|always",
     help="Allow a DIR that is not empty, and say what happens to files that are there.",
 )
 @click.option("--delete", is_flag=True, help="Delete what the snapshot does not have (with --overwrite).")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import click
 
+from ...errors import NotEnrolledError
 from ...types import SnapshotKind, SnapshotReport
 from ..context import Session, global_options
 from ..exit_codes import ExitCode
@@ -70,16 +71,24 @@ def command(
         compression_level=compression_level,
     )
     dossier = session.dossier()
-    with show_progress(progress, session.output) as shown, session.interruption.patience() as cancel:
-        report = dossier.snapshot(
-            paths,
-            label=label,
-            kind=SnapshotKind[kind.upper()],
-            exclude=exclude,
-            options=options,
-            progress=shown,
-            cancel=cancel,
-        )
+
+    def take() -> SnapshotReport:
+        with show_progress(progress, session.output) as shown, session.interruption.patience() as cancel:
+            return dossier.snapshot(
+                paths,
+                label=label,
+                kind=SnapshotKind[kind.upper()],
+                exclude=exclude,
+                options=options,
+                progress=shown,
+                cancel=cancel,
+            )
+
+    try:
+        report = take()
+    except NotEnrolledError:  # this medium does not list this computer, or its keys are newer: the secret mends both
+        session.unlocked(dossier)
+        report = take()
     _tell(session, report, dossier.name)
     return ExitCode.PROBLEMS if report.problems else ExitCode.DONE
 

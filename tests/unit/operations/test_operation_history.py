@@ -295,8 +295,8 @@ def test_both_copies_damaged_are_reported_and_the_snapshot_is_missing(lab: Any) 
     assert len(review.problems) == 2
 
 
-def test_two_stations_that_write_at_once_may_take_one_number(lab: Any) -> None:
-    """Both read the history before either publishes; the order is the same for everybody all the same."""
+def test_a_snapshot_that_ends_later_takes_the_higher_number(lab: Any) -> None:
+    """The history is read when a snapshot is about to be published, not only when it begins."""
     lab.unlocked("two")
     lab.write("file", b"x")
     first = lab.dossier()
@@ -311,11 +311,11 @@ def test_two_stations_that_write_at_once_may_take_one_number(lab: Any) -> None:
 
     first.snapshot(lab.source, label="one", progress=Meanwhile())
     listed = first.list()
-    assert [snapshot.number for snapshot in listed] == [1, 1]
+    assert [snapshot.number for snapshot in listed] == [2, 1]
     assert lab.dossier("two").list() == listed
-    assert [snapshot.label for snapshot in listed] == ["two", "one"]  # by the time of their start
+    assert [snapshot.label for snapshot in listed] == ["one", "two"]
     third = first.snapshot(lab.source).snapshot
-    assert third.number == 2
+    assert third.number == 3
     assert first.review().missing == ()
 
 

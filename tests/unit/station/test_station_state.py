@@ -250,11 +250,11 @@ def test_a_lock_is_for_one_at_a_time(tmp_path: Path) -> None:
 def test_a_running_mark_is_seen_and_goes_away(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     medium = state.medium(REPOSITORY, MEDIUM, DOSSIER)
-    assert not state.any_running()
+    assert list(state.living_runs()) == []
     with medium.running(SnapshotId(b"s" * 16)):
-        assert state.any_running()
+        assert len(list(state.living_runs())) == 1
         assert medium.broken_off() == ()
-    assert not state.any_running()
+    assert list(state.living_runs()) == []
     assert medium.broken_off() == ()
 
 
