@@ -287,10 +287,7 @@ class Dossier:
         return history.review_history(self._context)
 
     def find(self, name: str) -> Snapshot:
-        """Return the snapshot that "latest", "latest~2", an id or an unambiguous beginning of one (4 digits) names.
-
-        Raises SnapshotNotFoundError, AmbiguousError.
-        """
+        """Return what "latest", "latest~2" or an id's beginning names. Raises SnapshotNotFoundError, AmbiguousError."""
         from .operations import history, listing
 
         return history.snapshot_of(listing.find_manifest(self._context, name))

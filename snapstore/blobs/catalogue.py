@@ -2,9 +2,9 @@
 
 Here: which packs there are, which are condemned, what is in them. Not here: the index itself, or who decides to delete.
 
-Rules: only packs that are listed count, whatever an index says. Packs that no index names are read by their headers, so an
-interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their headers
-too. A condemn object that cannot be read is an error: what it condemns is unknown."""
+Rules: only packs that are listed count, whatever an index says. Packs that no index names are read by their headers,
+so an interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their
+headers too. A condemn object that cannot be read is an error: what it condemns is unknown."""
 
 from __future__ import annotations
 

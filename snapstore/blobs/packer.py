@@ -3,10 +3,10 @@
 Here: packs that are being built in temporary files, the choice of the pack for each blob, merging at the end, index
 objects. Not here: sealing, threads.
 
-Rules: data and tree blobs go into packs of their own. Several data packs are filled at a time; chance decides which one gets a blob
-and what is appended at a time is shuffled, so that neighbours in a file are not neighbours in a pack. A pack's header
-is decoded again before the pack is stored. Memory holds one batch; the rest is in the temporary file, which has sealed
-bytes only. A writer that failed once refuses to go on. For one thread at a time."""
+Rules: data and tree blobs go into packs of their own. Several data packs are filled at a time; chance decides which
+one gets a blob and what is appended at a time is shuffled, so that neighbours in a file are not neighbours in a pack.
+A pack's header is decoded again before the pack is stored. Memory holds one batch; the rest is in the temporary file,
+which has sealed bytes only. A writer that failed once refuses to go on. For one thread at a time."""
 
 from __future__ import annotations
 
