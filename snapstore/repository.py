@@ -153,13 +153,13 @@ class Repository:
         return Dossier(self, new_dossier.create_dossier(self._context, name, secret), None)
 
     def dossier(self, name: str) -> Dossier:
-        """Return a dossier that this station is enrolled in. Raises DossierNotFoundError, NotEnrolledError."""
+        """Return a dossier of this station. Raises DossierNotFoundError, NotEnrolledError, DamagedObjectError."""
         from .operations import dossiers
 
         return Dossier(self, dossiers.find_dossier(self._context, name), None)
 
     def dossiers(self) -> tuple[DossierInfo, ...]:
-        """Return every dossier in the repository, named where this station is enrolled."""
+        """Return every dossier in the repository, named where this station is enrolled. Raises DamagedObjectError."""
         from .operations import dossiers
 
         return dossiers.list_dossiers(self._context, self._context.problems)

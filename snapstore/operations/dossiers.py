@@ -56,7 +56,8 @@ _NAME_MAX_CODE_POINTS = 200
 def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
     """Return the enrolled dossier of that name; in an unprotected repository, enrol first.
 
-    Raises DossierNotFoundError; NotEnrolledError if this station is enrolled in no dossier at all.
+    Raises DossierNotFoundError; NotEnrolledError if this station is enrolled in no dossier at all; DamagedObjectError
+    if there are snapshots and no keys.
     """
     if not context.config.protected:
         unlock_all_open(context)
@@ -66,6 +67,8 @@ def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
             return DossierContext(context, dossier_id, pin)
     if not dossiers and any(True for _ in context.store.list("dossiers")):
         raise not_enrolled(f"the dossier {name!r}")
+    if not dossiers:
+        _refuse_lost(context)
     known = ", ".join(sorted(repr(pin.name) for pin in dossiers.values())) or "none"
     raise DossierNotFoundError(
         f"No dossier named {name!r} is known to this station (known: {known}). If it is in the repository, unlock it."
@@ -73,7 +76,10 @@ def find_dossier(context: RepositoryContext, name: str) -> DossierContext:
 
 
 def list_dossiers(context: RepositoryContext, problems: list[Problem] | None = None) -> tuple[DossierInfo, ...]:
-    """Return every dossier in the store, named where this station is enrolled."""
+    """Return every dossier in the store, named where this station is enrolled.
+
+    Raises DamagedObjectError if there should be some and no keyset is whole.
+    """
     if not context.config.protected:
         unlock_all_open(context)
     pins = context.held_keys().dossiers
@@ -90,6 +96,8 @@ def list_dossiers(context: RepositoryContext, problems: list[Problem] | None = N
                 generation=stored.keyset.generation,
             )
         )
+    if not infos:
+        _refuse_lost(context)
     return tuple(sorted(infos, key=lambda info: (info.name is None, info.name or "", info.id)))
 
 
@@ -298,6 +306,13 @@ def _nothing_to_open(context: RepositoryContext) -> SnapstoreError:
             code="keyset_missing",
         )
     return DossierNotFoundError("This repository holds no dossier. Create one.", code="no_dossiers")
+
+
+def _refuse_lost(context: RepositoryContext) -> None:
+    """Raise DamagedObjectError if it is for damage that no dossier is to be seen: nobody should start anew then."""
+    error = _nothing_to_open(context)
+    if isinstance(error, DamagedObjectError):
+        raise error
 
 
 def _candidates(secret: str | None, keysets: dict[DossierId, list[StoredKeyset]]) -> list[bytes | None]:
