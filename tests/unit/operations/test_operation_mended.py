@@ -18,6 +18,7 @@ import snapstore
 from snapstore.errors import (
     DamagedObjectError,
     DossierExistsError,
+    DossierNotFoundError,
     NotEnrolledError,
     RepositoryExistsError,
     SnapstoreError,
@@ -107,13 +108,32 @@ def test_what_is_missing_goes_on_being_reported(lab: Any) -> None:
     assert dossier.snapshot(lab.source).clean
 
 
-def test_missing_keysets_are_not_called_no_dossier(lab: Any) -> None:
+@pytest.mark.parametrize("harm", ["deleted", "damaged"])
+def test_lost_keysets_are_not_called_no_dossier(lab: Any, harm: str) -> None:
     take(lab, "kept")
     for name in lab.names("dossiers"):
+        data = lab.store.get(name)
         lab.store.delete(name)
-    with pytest.raises(DamagedObjectError) as caught:
-        lab.unlocked("new computer")
-    assert caught.value.code == "keyset_missing"
+        if harm == "damaged":
+            lab.store.put(name, data[:-1] + bytes([data[-1] ^ 1]))
+    repository = lab.open("new computer")
+    for ask in (lambda: repository.unlock(lab.secret), repository.dossiers):
+        with pytest.raises(DamagedObjectError) as caught:
+            ask()
+        assert caught.value.code == "keyset_missing"
+    with pytest.raises(DamagedObjectError if harm == "deleted" else NotEnrolledError):
+        repository.dossier("books")
+
+
+def test_a_repository_without_dossiers_is_no_damage(lab: Any) -> None:
+    take(lab, "kept")
+    lab.open().remove_dossier("books", secret=lab.secret)
+    repository = lab.open()
+    assert repository.dossiers() == ()
+    with pytest.raises(DossierNotFoundError):
+        repository.unlock(lab.secret)
+    with pytest.raises(DossierNotFoundError):
+        repository.dossier("books")
 
 
 def test_a_pack_with_other_bytes_is_stored_again(lab: Any, write_every_shape: Callable[..., None]) -> None:
