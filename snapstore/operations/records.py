@@ -55,10 +55,14 @@ def forgotten_snapshots(
     again when the station was revoked.
     """
     forgotten: set[SnapshotId] = set()
+    doubtful: list[tuple[str, set[SnapshotId]]] = []
     for name, facts, signer in _signed_records(dossier, RecordType.FORGET, stations, problems):
         if signer.last_number is None:
             forgotten.update(facts.snapshot_ids())
         else:
+            doubtful.append((name, set(facts.snapshot_ids())))
+    for name, snapshots in doubtful:
+        if not snapshots <= forgotten:
             message = f"{name} was signed by a station that is revoked; it does not count."
             problems.append(Problem(code="revoked_signer", path=name, message=message))
     return forgotten
