@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..blobs.catalogue import Catalogue, LoadedIndex, load_index
 from ..crypto.keys import DossierKeys, MaintenanceKeys
-from ..errors import NotEnrolledError, StoreError
+from ..errors import InputError, NotEnrolledError, StoreError
 from ..format.config import Config, DecodedConfig
 from ..format.names import b32
 from ..station import DossierPin, RepositoryKeys, StateFolder
@@ -56,17 +56,32 @@ class RepositoryContext:
         self.store.close()
         self._open.close()
 
-    def own_folders(self) -> frozenset[tuple[int, int]]:
-        """Return device and inode of the folders that the repository and the station's state lie in."""
+    def _own_paths(self) -> list[str]:
+        """Return the folders that the repository and the station's state lie in, links resolved."""
         folders: list[str | Path] = [self.state.path]
         if isinstance(self.store, LocalStore):
             folders.append(self.store.root)
+        return [os.path.realpath(folder) for folder in folders]
+
+    def own_folders(self) -> frozenset[tuple[int, int]]:
+        """Return device and inode of these folders."""
         found = set()
-        for folder in folders:
+        for folder in self._own_paths():
             with contextlib.suppress(OSError):
                 status = os.stat(folder)
                 found.add((status.st_dev, status.st_ino))
         return frozenset(found)
+
+    def refuse_own(self, path: str, verb: str) -> None:
+        """Raise InputError if `path` is, or lies in, the repository's or the station's own folder."""
+        real = os.path.normcase(os.path.realpath(path))
+        for folder in self._own_paths():
+            own = os.path.normcase(folder)
+            if real == own or real.startswith(own.rstrip(os.sep) + os.sep):
+                raise InputError(
+                    f"{path} is in {folder}, which belongs to the repository or to this station: nothing to {verb}.",
+                    code="own_folder",
+                )
 
     def held_keys(self) -> RepositoryKeys:
         """Return what this station holds now; another process may have added to it."""

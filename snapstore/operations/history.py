@@ -17,9 +17,10 @@ from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, Tampe
 from ..format.keyset import StationRecord
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
+from ..station import LastSnapshot
 from ..station.identity import station_id
 from ..stores.protocol import StoredObject
-from ..types import HistoryReview, Problem, Snapshot, SnapshotId, SnapshotKind
+from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
 from .context import DossierContext
 from .keysets import read_keyset
@@ -83,6 +84,8 @@ def read_history(dossier: DossierContext) -> History:
     if keyset.generation < dossier.pin.generation:
         message = "The keys on this medium are older than what this station has seen; it may be an old copy."
         history.problems.append(Problem(code="older_keyset", path=dossier.pin.name, message=message))
+    medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
+    last = medium.last()  # before the list: another run may end meanwhile
     for copies in _listed(dossier).values():
         manifest = _read(dossier, copies, signers, history.problems)
         if manifest is not None:
@@ -94,7 +97,7 @@ def read_history(dossier: DossierContext) -> History:
     history.manifests.reverse()
     forgotten = forgotten_snapshots(dossier, signers.records, history.problems)
     present = {item.sealed.snapshot_id for item in history.manifests}
-    history.expected = _expected(dossier, history.manifests)
+    history.expected = _expected(history.manifests, context.config.medium_id, last)
     history.missing = [item for item in history.expected if item not in present and item not in forgotten]
     history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in forgotten]
     return history
@@ -190,20 +193,18 @@ def _open(
     return sealed, facts, None if keys is None else sealed.open_text(keys), record.name
 
 
-def _expected(dossier: DossierContext, manifests: list[ReadManifest]) -> list[SnapshotId]:
+def _expected(manifests: list[ReadManifest], medium_id: MediumId, last: LastSnapshot | None) -> list[SnapshotId]:
     """Return what should be on this medium.
 
-    Two witnesses: the newest roster, and what this station itself saw whole here last; the second one tells when a
-    medium was set back to an older state altogether.
+    Two witnesses: the rosters of all manifests made on it, and what this station itself saw whole here last; the second
+    one tells when a medium was set back to an older state altogether.
     """
-    context = dossier.repository
-    expected: list[SnapshotId] = []
-    newest = next((item for item in manifests if item.facts.medium_id == context.config.medium_id), None)
-    if newest is not None:
-        # An unconfirmed one may be a run that broke off, which its station drops.
-        own = None if newest.confirmed else newest.sealed.snapshot_id
-        expected.extend(item for item in newest.facts.roster if item != own)
-    last = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id).last()
-    if last is not None and last.id not in expected:
-        expected.append(last.id)
-    return expected
+    expected: dict[SnapshotId, None] = {}
+    for item in manifests:
+        if item.facts.medium_id == medium_id:
+            # An unconfirmed one may be a run that broke off, which its station drops.
+            own = None if item.confirmed else item.sealed.snapshot_id
+            expected.update((other, None) for other in item.facts.roster if other != own)
+    if last is not None:
+        expected[last.id] = None
+    return list(expected)

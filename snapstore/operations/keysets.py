@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..crypto.derivation import digest
-from ..crypto.kdf import derive_master
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
 from ..errors import AccessError, DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
@@ -23,6 +22,7 @@ from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord
 from ..format.names import dossier_path, name_matches, new_name, unb32
 from ..types import DossierId, Problem
 from .context import RepositoryContext
+from .deriving import derive_alone
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.3
@@ -118,7 +118,7 @@ def masters(context: RepositoryContext, secret: bytes | None) -> Callable[[Keyse
                     yield number, open_master(context.config.repository_id)
             elif context.config.protected and secret is not None and slot.kdf_generation in parameters:
                 if slot.kdf_generation not in derived:
-                    derived[slot.kdf_generation] = derive_master(secret, parameters[slot.kdf_generation])
+                    derived[slot.kdf_generation] = derive_alone(secret, parameters[slot.kdf_generation])
                 yield number, derived[slot.kdf_generation]
 
     return of

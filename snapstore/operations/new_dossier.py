@@ -11,7 +11,6 @@ import time
 
 from ..crypto.derivation import digest
 from ..crypto.entropy import random_bytes
-from ..crypto.kdf import derive_master
 from ..crypto.keys import EpochKeys
 from ..crypto.secrets import normalise_secret
 from ..crypto.slots import open_master
@@ -21,6 +20,7 @@ from ..format.names import dossier_path, new_name
 from ..station import DossierPin, RepositoryKeys
 from ..types import DossierId
 from .context import DossierContext, RepositoryContext, not_enrolled
+from .deriving import derive_alone
 from .dossiers import check_name, this_station
 
 
@@ -90,7 +90,7 @@ def _first_slot(
     if secret_bytes is None:
         return make_slot(SlotKind.OPEN, 0, open_master(repository_id), private, repository_id, dossier_id)
     parameters = context.config.kdf[-1]
-    master = derive_master(secret_bytes, parameters)
+    master = derive_alone(secret_bytes, parameters)
     return make_slot(SlotKind.SECRET, parameters.generation, master, private, repository_id, dossier_id)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..crypto.derivation import digest
 from ..crypto.entropy import random_bytes
-from ..crypto.kdf import KdfParameters, derive_master
+from ..crypto.kdf import KdfParameters
 from ..crypto.keys import MaintenanceKeys
 from ..errors import (
     DamageError,
@@ -39,6 +39,7 @@ from ..stores.protocol import README_NAME, Store
 from ..stores.url import open_store, redact_url
 from ..types import MediumId, Problem, RepositoryId
 from .context import RepositoryContext
+from .deriving import derive_alone
 from .readme import README_TEXT
 
 _FIRST_EPOCH = 1
@@ -159,7 +160,7 @@ def calibrated_kdf(seconds: float) -> KdfParameters:
     if seconds <= 0:
         return parameters
     start = time.perf_counter()
-    derive_master(b"calibration", parameters)
+    derive_alone(b"calibration", parameters)
     elapsed = max(time.perf_counter() - start, 1e-3)
     memory = int(KDF_MIN_MEMORY_KIB * seconds / elapsed) // 1024 * 1024
     return replace(parameters, memory_kib=min(max(memory, KDF_MIN_MEMORY_KIB), KDF_MAX_MEMORY_KIB))

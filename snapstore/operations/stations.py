@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from ..crypto.kdf import derive_master
 from ..crypto.secrets import new_recovery_code, normalise_recovery_code
 from ..errors import InputError, NotEnrolledError, NotFoundError, StationRevokedError
 from ..format.keyset import SlotKind, StationRecord, make_slot
@@ -18,6 +17,7 @@ from ..station.identity import station_id
 from ..types import StationId, StationInfo
 from .clock import time_of
 from .context import DossierContext
+from .deriving import derive_alone
 from .dossiers import keep
 from .history import read_history
 from .keysets import OpenedKeyset, next_generation, publish, read_keyset, refuse_older, slots_of, stations_of
@@ -90,7 +90,7 @@ def add_recovery_code(dossier: DossierContext, opened: OpenedKeyset) -> str:
     refuse_older(context, opened)
     parameters = context.config.kdf[-1]
     code = new_recovery_code()
-    master = derive_master(normalise_recovery_code(code), parameters)
+    master = derive_alone(normalise_recovery_code(code), parameters)
     slot = make_slot(
         SlotKind.RECOVERY, parameters.generation, master, opened.private, context.config.repository_id, dossier.id
     )

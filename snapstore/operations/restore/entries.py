@@ -111,6 +111,7 @@ class Entries:
         granularity = self.capabilities.time_granularity_ns
         same = (
             found.type is EntryType.FILE
+            and found.links == 1  # its other names may be anywhere: it is written anew, and they stay as they are
             and found.size == (entry.size or 0)
             and entry.mtime_ns is not None
             and abs(found.mtime_ns - entry.mtime_ns) < max(granularity, 1)

@@ -13,6 +13,7 @@ from typing import Final
 from ...errors import TargetError, TargetNotEmptyError
 from ...targets.attributes import FileAttributes
 from ...targets.directory import TargetDirectory
+from ...targets.names import is_temporary
 from ...types import SnapshotId
 
 MARKER_NAME: Final = b".snapstore-restoring"
@@ -24,7 +25,7 @@ def begin(root: TargetDirectory, snapshot_id: SnapshotId) -> bool:
 
     Raises TargetNotEmptyError if there is anything else in it.
     """
-    names = set(root.scan())
+    names = {name for name in root.scan() if not is_temporary(name)}
     if not names:
         with root.new_file(MARKER_NAME) as file:
             file.write(snapshot_id.hex().encode())
@@ -40,7 +41,7 @@ def begin(root: TargetDirectory, snapshot_id: SnapshotId) -> bool:
 
 def check(root: TargetDirectory, snapshot_id: SnapshotId) -> None:
     """As `begin`, without writing anything."""
-    names = set(root.scan())
+    names = {name for name in root.scan() if not is_temporary(name)}
     if names and not (MARKER_NAME in names and read(root) == snapshot_id.hex()):
         raise TargetNotEmptyError("The target folder is not empty. Choose a new or empty one.")
 

@@ -18,6 +18,7 @@ from ...targets.directory import TargetDirectory, TargetStat
 from ...targets.names import is_temporary
 from ...targets.problems import renamed
 from ...types import EntryType, Overwrite, Problem, RestoreOptions
+from .keeping import Keeper
 from .marker import MARKER_NAME
 from .select import Part
 
@@ -35,6 +36,9 @@ class Place:
     """In the target."""
     options: RestoreOptions
     capabilities: Capabilities
+    keeper: Keeper
+    complete: bool = True
+    """Every entry of it could be read from the snapshot."""
     directory: TargetDirectory | None = None
     made: bool = False
     """It was not there before."""
@@ -97,6 +101,8 @@ class Place:
         wanted = overwrite is not None and overwrite is not Overwrite.NEVER
         if not wanted or (found.type is EntryType.DIRECTORY and not self.options.delete):
             raise TargetError(f"Something else is in the way at {self.text(name)!r}; it was kept.", code="in_the_way")
+        if found.type is EntryType.DIRECTORY and self.keeper.keeps(self.ensure(), self.path, name, found):
+            raise TargetError(f"A folder with kept things is in the way at {self.text(name)!r}.", code="in_the_way")
         self.ensure().remove(name)
         del self.existing[name]
 
@@ -110,7 +116,7 @@ class Place:
 
     def surplus(self) -> list[bytes]:
         """Return what is in the target and not in the snapshot, if that is to be removed."""
-        if not self.options.delete or self.part is not Part.WHOLE or self.directory is None:
+        if not (self.options.delete and self.complete) or self.part is not Part.WHOLE or self.directory is None:
             return []
         return [name for name in self.existing if name not in self.kept and not is_temporary(name)]
 

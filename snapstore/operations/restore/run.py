@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ...errors import DamageError, InputError
 from ...format.keyset import PrivateHalves
 from ...format.tree import TreeEntry
-from ...targets.directory import TargetDirectory, TargetStat, open_target
+from ...targets.directory import TargetDirectory, open_target
 from ...targets.probing import probe
 from ...targets.syncing import sync_tree
 from ...types import EntryType, Overwrite, Problem, RestoreOptions, RestoreReport
@@ -26,6 +26,7 @@ from ..history import ReadManifest
 from ..meter import Meter
 from . import marker
 from .entries import Entries
+from .keeping import Keeper
 from .place import Place
 from .select import Part, Selection
 from .write import ContentWriter
@@ -52,6 +53,7 @@ def restore_snapshot(
     options = request.options
     if options.delete and options.overwrite in (None, Overwrite.NEVER):
         raise InputError("To delete what is not in the snapshot, ask for overwriting too (if_changed or always).")
+    dossier.repository.refuse_own(request.to, "restore into")
     view = open_view(dossier, request.manifest, private)
     selection = Selection(request.paths, options.exclude)
     selection.resolve(view)
@@ -59,7 +61,7 @@ def restore_snapshot(
     if selection.everything:
         meter.files_total = request.manifest.facts.files
         meter.bytes_total = request.manifest.facts.total_bytes
-    run = _Restore(view, request, selection, meter)
+    run = _Restore(view, request, selection, meter, dossier.repository.own_folders())
     run.run()
     counts = run.counts
     return RestoreReport(
@@ -78,7 +80,14 @@ def restore_snapshot(
 
 
 class _Restore:
-    def __init__(self, view: SnapshotView, request: RestoreRequest, selection: Selection, meter: Meter) -> None:
+    def __init__(
+        self,
+        view: SnapshotView,
+        request: RestoreRequest,
+        selection: Selection,
+        meter: Meter,
+        own_folders: frozenset[tuple[int, int]],
+    ) -> None:
         self.view = view
         self.request = request
         self.options = request.options
@@ -89,6 +98,7 @@ class _Restore:
         self.counts = self.entries.counts
         self._overwrite = request.options.overwrite
         self._done: list[Place] = []
+        self._keeper = Keeper(own_folders, lambda path, folder: selection.excludes(path, is_directory=folder))
 
     def run(self) -> None:
         """Do it all."""
@@ -133,12 +143,14 @@ class _Restore:
 
     def _end(self, root: TargetDirectory) -> None:
         """Take the marker away and give the root its attributes, in this order."""
+        whole = self.selection.everything and self._overwrite is not Overwrite.NEVER
+        attributes = self.entries.attributes(self.view.root)
         if self._overwrite is None:
+            if whole:  # before too: after a kill in between, only the root's time is missing
+                root.apply_self(attributes)
             marker.end(root)
-        if self.selection.everything and self._overwrite is not Overwrite.NEVER:
-            self.entries.attempt(
-                lambda: self.counts.problems.extend(root.apply_self(self.entries.attributes(self.view.root))), ""
-            )
+        if whole:
+            self.entries.attempt(lambda: self.counts.problems.extend(root.apply_self(attributes)), "")
 
     # --- the walk ------------------------------------------------------------------------------------------------
 
@@ -165,6 +177,7 @@ class _Restore:
             parent=parent,
             name=name,
             options=self.options,
+            keeper=self._keeper,
             capabilities=self.entries.capabilities,
         )
 
@@ -176,6 +189,7 @@ class _Restore:
             return next(entries, None)
         except DamageError as error:
             self.entries.report(place.text(), error)
+            place.complete = False  # what could not be listed is no surplus
             return None
 
     def _take(self, place: Place, entry: TreeEntry) -> Place | None:
@@ -203,14 +217,18 @@ class _Restore:
 
     def _leave(self, place: Place) -> None:
         for name in place.surplus():
-            if self.selection.excludes((*place.path, name), is_directory=_is_directory(place.existing[name])):
-                continue
-            self.counts.deleted += 1
-            if not self.options.dry_run:
-                self.entries.attempt(lambda: place.ensure().remove(name), place.text(name))  # noqa: B023  called at once
+            self.entries.attempt(lambda: self._delete(place, name), place.text(name))  # noqa: B023  called at once
         own = place.made or (place.part is Part.WHOLE and self._overwrite is not Overwrite.NEVER)
         if place.directory is not None and place.parent is not None and own:
             self._done.append(place)
+
+    def _delete(self, place: Place, name: bytes) -> None:
+        """Remove what the snapshot does not have, unless it is, or holds, something to be kept."""
+        if place.keeper.keeps(place.ensure(), place.path, name, place.existing[name]):
+            return
+        self.counts.deleted += 1
+        if not self.options.dry_run:
+            place.ensure().remove(name)
 
     def _finish_folders(self) -> None:
         if self.options.dry_run:
@@ -223,7 +241,3 @@ class _Restore:
                 lambda: self.counts.problems.extend(directory.apply_self(attributes)),  # noqa: B023  called at once
                 place.text(),
             )
-
-
-def _is_directory(found: TargetStat) -> bool:
-    return found.type is EntryType.DIRECTORY

@@ -20,7 +20,14 @@ from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer, SealingOptions
 from ...chunking.choose import make_cutters
 from ...crypto.derivation import derive
-from ...errors import InputError, InUseError, NotEnrolledError, SourceEmptyError, UnsupportedFormatError
+from ...errors import (
+    InputError,
+    InUseError,
+    NotEnrolledError,
+    SourceEmptyError,
+    StoreUnavailableError,
+    UnsupportedFormatError,
+)
 from ...format.manifest import decode_manifest
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...limits import PROBLEMS_KEPT
@@ -54,6 +61,7 @@ from .reuse import Previous
 from .walk import save_tree
 
 _TRIES = 5
+_LABEL_MAX_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +95,8 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     context = dossier.repository
     _check_can_write(dossier, request)
     layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
+    for path in layout.sources:
+        context.refuse_own(path, "save")
     medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
     history = read_history(dossier)
     _refuse_empty(layout, medium.last(), history, request)
@@ -190,7 +200,7 @@ class _Run:
         if job.counts.reused and last is not None:
             relied.update(last.packs)
         self.added_bytes += stored_bytes
-        return _Saved(job, root_hash, relied, stored_bytes, last)
+        return _Saved(job, root_hash, relied, stored_bytes, self.medium.last())
 
     def _job(self, saver: BlobSaver, previous: Previous) -> Job:
         parameters = self.dossier.repository.config.chunking
@@ -297,6 +307,10 @@ class _Run:
                 "Type the secret once to enrol again, and take the snapshot again.",
                 code="station_not_listed",
             )
+        if not manifests[own].confirmed:
+            raise StoreUnavailableError(
+                "The store took the confirmation of the snapshot and does not have it. Try again."
+            )
         for snapshot_id in self.medium.broken_off():
             item = manifests.get(snapshot_id)
             if item is not None and not item.confirmed:
@@ -334,6 +348,8 @@ def _check_can_write(dossier: DossierContext, request: SnapshotRequest) -> None:
     level: object = request.options.compression_level  # callers without a type checker pass strings
     if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= 19:
         raise InputError("The compression level is a number from 1 to 19.", code="invalid_compression_level")
+    if request.label is not None and len(request.label) > _LABEL_MAX_CHARS:
+        raise InputError(f"A label has at most {_LABEL_MAX_CHARS} characters.", code="label_too_long")
     check_may_write(dossier)
 
 
