@@ -18,12 +18,10 @@ from ..format.envelope import Envelope
 from ..format.index import IndexedPack, decode_index
 from ..format.names import name_matches, pack_path
 from ..format.notes import decode_condemn
-from ..format.pack import decode_header, encode_entries
+from ..format.pack import TRAILER_BYTES, decode_header, encode_entries, header_object_size
 from ..stores.protocol import Store
 from ..types import Problem, RepositoryId
 from .index import BlobIndex
-
-_TRAILER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +123,13 @@ def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> lis
 def _read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[Problem]) -> IndexedPack | None:
     path = pack_path(name)
     try:
-        if size <= _TRAILER_BYTES:
+        end = size - TRAILER_BYTES
+        if end <= 0:
             raise DamagedObjectError(f"{path} is too short to be a pack ({size} bytes).", object_name=path)
-        trailer = catalogue.store.get(path, offset=size - _TRAILER_BYTES, size=_TRAILER_BYTES)
-        header_size = int.from_bytes(trailer, "little")
-        if not 8 <= header_size <= size - _TRAILER_BYTES:
+        header_size = header_object_size(catalogue.store.get(path, offset=end, size=TRAILER_BYTES))
+        if header_size > end:
             raise DamagedObjectError(f"{path} has no readable header; it is truncated or altered.", object_name=path)
-        start = size - _TRAILER_BYTES - header_size
+        start = end - header_size
         header = catalogue.store.get(path, offset=start, size=header_size)
         entries = decode_header(catalogue.key_of(header, path), catalogue.repository_id, header, blob_area=start)
         return IndexedPack(name=name, pack_size=size, entries_bytes=encode_entries(entries))

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 
 from ..crypto.derivation import digest
 from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, TamperedError, UnsupportedFormatError
-from ..format.keyset import StationRecord
+from ..format.keyset import StationRecord, station_id
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
 from ..station import LastSnapshot
-from ..station.identity import station_id
 from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from ..crypto.secrets import new_recovery_code, normalise_recovery_code
 from ..errors import InputError, NotEnrolledError, NotFoundError, StationRevokedError
-from ..format.keyset import SlotKind, StationRecord, make_slot
-from ..station.identity import station_id
+from ..format.keyset import SlotKind, StationRecord, make_slot, station_id
 from ..types import StationId, StationInfo
 from .clock import time_of
 from .context import DossierContext

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..crypto.derivation import digest
 from ..crypto.signing import SigningKey
 from ..errors import DamagedObjectError
+from ..format.keyset import station_id
 from ..format.packing import decode, encode
 from ..types import StationId
 from .protection import locked, read_private, write_private
@@ -39,11 +39,6 @@ class Station:
 
     def __repr__(self) -> str:
         return f"Station({self.name!r}, {self.id.hex()})"
-
-
-def station_id(public_key: bytes) -> StationId:
-    """Return the id of the station with that public key."""
-    return StationId(digest(public_key)[:16])
 
 
 def load_station(path: Path, name: str | None) -> Station:

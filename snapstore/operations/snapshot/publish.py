@@ -27,7 +27,7 @@ from ...errors import (
     UnsupportedFormatError,
 )
 from ...format.envelope import Envelope
-from ...format.manifest import Manifest, ManifestFacts, ManifestText, decode_manifest, encode_manifest
+from ...format.manifest import Manifest, ManifestFacts, ManifestText, SealedManifest, decode_manifest, encode_manifest
 from ...format.names import dossier_folder, dossier_path, new_name, object_path
 from ...format.notes import SessionNote, decode_session, encode_session
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
@@ -66,6 +66,7 @@ class Published:
 
     name: str
     data: bytes
+    sealed: SealedManifest
     facts: ManifestFacts
     text: ManifestText
 
@@ -146,7 +147,7 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
             "The snapshot's record did not come back as it was written.", code="verification_failed"
         )
     opened.open_text(keys)
-    return Published(put_copy(dossier, "snapshots", data), data, facts, text)
+    return Published(put_copy(dossier, "snapshots", data), data, opened, facts, text)
 
 
 def look(dossier: DossierContext, relied: dict[str, int]) -> set[str]:

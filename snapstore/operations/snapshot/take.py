@@ -28,7 +28,6 @@ from ...errors import (
     StoreUnavailableError,
     UnsupportedFormatError,
 )
-from ...format.manifest import decode_manifest
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
@@ -274,7 +273,6 @@ class _Run:
 
     def _remember(self, saved: _Saved, published: Published, new_cache: FolderCache) -> None:
         """Keep what the next run reuses. The snapshot is whole already: a full local disk must not make it fail."""
-        sealed = decode_manifest(published.data)
         packs, entries = saved.relied, saved.job.source_entries
         before = saved.before
         if before is not None:
@@ -284,7 +282,7 @@ class _Run:
                 with contextlib.closing(self.medium.folders(before)) as old_cache:
                     new_cache.copy_others(old_cache, [os.fsencode(path) for path in saved.job.source_entries])
         last = LastSnapshot(
-            id=sealed.snapshot_id,
+            id=published.sealed.snapshot_id,
             number=published.facts.number,
             root=saved.root_hash,
             packs=packs,
@@ -299,7 +297,7 @@ class _Run:
 
         Only those: an unconfirmed manifest may also be one whose ok copy was lost, and that is nobody's to delete.
         """
-        own = decode_manifest(published.data).snapshot_id
+        own = published.sealed.snapshot_id
         manifests = {item.sealed.snapshot_id: item for item in read_history(self.dossier).manifests}
         if own not in manifests:
             raise NotEnrolledError(
@@ -319,8 +317,8 @@ class _Run:
 
     def _snapshot(self, published: Published) -> Snapshot:
         station = self.dossier.repository.state.station.name
-        sealed = decode_manifest(published.data)
-        return snapshot_of(ReadManifest((published.name,), sealed, published.facts, published.text, True, station))
+        names, sealed = (published.name,), published.sealed
+        return snapshot_of(ReadManifest(names, sealed, published.facts, published.text, True, station))
 
     @contextlib.contextmanager
     def _new_cache(self) -> Iterator[FolderCache]:
