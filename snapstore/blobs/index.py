@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..chunking.records import find_records, sort_records
 from ..format.index import IndexedPack
@@ -29,8 +29,7 @@ _NUMBERS = struct.Struct(">II")
 _COUNT_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class BlobCopy:
+class BlobCopy(NamedTuple):
     """One stored copy of a blob."""
 
     pack: str
@@ -88,15 +87,38 @@ class BlobIndex:
         """Yield name, size and usability of every pack."""
         return zip(list(self._names), list(self._sizes), list(self._usable), strict=True)
 
-    def copies(self, blob_id: BlobId) -> Iterator[BlobCopy]:
-        """Yield every known copy, usable packs first."""
-        found = [*self._in_records(blob_id), *self._added.get(blob_id[:_PREFIX_BYTES], ())]
-        if len(found) > 1:
-            found.sort(key=lambda place: not self._usable[place[0]])
-        for number, position in found:
+    def copies(self, blob_id: BlobId) -> Sequence[BlobCopy]:
+        """Return every known copy, usable packs first."""
+        return self.find_many((blob_id,))[0]
+
+    def find_many(self, blob_ids: Sequence[BlobId]) -> list[Sequence[BlobCopy]]:
+        """Return for each id every known copy, usable packs first. A batch costs one search, a miss nothing."""
+        prefixes = [blob_id[:_PREFIX_BYTES] for blob_id in blob_ids]
+        found: list[Sequence[BlobCopy]] = [()] * len(prefixes)
+        records, added = self._records, self._added
+        places: dict[int, list[tuple[int, int]]] = {}
+        if records:
+            answer = find_records(records, _RECORD_BYTES, _PREFIX_BYTES, b"".join(prefixes))
+            for at, position in enumerate(struct.unpack(f"<{len(prefixes)}q", answer)):
+                if position >= 0:
+                    places[at] = list(_equal_records(records, position, prefixes[at]))
+        if added:
+            for at, prefix in enumerate(prefixes):
+                if prefix in added:
+                    places.setdefault(at, []).extend(added[prefix])
+        for at, where in places.items():
+            found[at] = self._copies_at(where, blob_ids[at])
+        return found
+
+    def _copies_at(self, places: list[tuple[int, int]], blob_id: BlobId) -> Sequence[BlobCopy]:
+        if len(places) > 1:
+            places.sort(key=lambda place: not self._usable[place[0]])
+        copies = []
+        for number, position in places:
             entry = self._entry(number, position)
             if entry.blob_id == blob_id:
-                yield BlobCopy(self._names[number], self._sizes[number], self._usable[number], entry)
+                copies.append(BlobCopy(self._names[number], self._sizes[number], self._usable[number], entry))
+        return copies
 
     def _append(self, pack: IndexedPack, *, usable: bool) -> int:
         number = len(self._names)
@@ -111,18 +133,12 @@ class BlobIndex:
         at = _COUNT_BYTES + position * ENTRY_BYTES
         return decode_entry(self._entries[number][at : at + ENTRY_BYTES])
 
-    def _in_records(self, blob_id: BlobId) -> Iterator[tuple[int, int]]:
-        records = self._records
-        if not records:
-            return
-        prefix = blob_id[:_PREFIX_BYTES]
-        position = int.from_bytes(
-            find_records(records, _RECORD_BYTES, _PREFIX_BYTES, prefix)[:8], "little", signed=True
-        )
-        at = position * _RECORD_BYTES
-        while position >= 0 and records[at : at + _PREFIX_BYTES] == prefix:
-            yield _NUMBERS.unpack_from(records, at + _PREFIX_BYTES)
-            at += _RECORD_BYTES
+
+def _equal_records(records: bytes | bytearray, position: int, prefix: bytes) -> Iterator[tuple[int, int]]:
+    at = position * _RECORD_BYTES
+    while records[at : at + _PREFIX_BYTES] == prefix:
+        yield _NUMBERS.unpack_from(records, at + _PREFIX_BYTES)
+        at += _RECORD_BYTES
 
 
 def _records_of(entries: bytes, number: int) -> bytes:

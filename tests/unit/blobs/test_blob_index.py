@@ -49,8 +49,9 @@ def test_every_copy_is_found_usable_ones_first(
         index.set_usable(f"{number:032}", usable=False)
 
     assert [name for name, _, _ in index.packs()] == list(packs)
-    for blob_id in {blob_id for blob_ids in packs.values() for blob_id in blob_ids} | {bytes(32), b"x" * 32}:
-        copies = list(index.copies(BlobId(blob_id)))
+    wanted = sorted({blob_id for blob_ids in packs.values() for blob_id in blob_ids} | {bytes(32), b"x" * 32})
+    for blob_id, copies in zip(wanted, index.find_many([BlobId(blob_id) for blob_id in wanted]), strict=True):
+        assert list(copies) == list(index.copies(BlobId(blob_id)))
         expected = {
             (name, 38 * number)
             for name, blob_ids in packs.items()
