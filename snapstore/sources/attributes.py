@@ -53,11 +53,20 @@ class Attributes:
 class OwnerNames:
     """Names of user and group numbers, each asked for once: a directory service may take a while to answer."""
 
-    __slots__ = ("_groups", "_users")
+    __slots__ = ("_groups", "_nothing_else", "_users")
 
     def __init__(self) -> None:
         self._users: dict[int, str | None] = {}
         self._groups: dict[int, str | None] = {}
+        self._nothing_else: dict[tuple[int, int], Attributes] = {}
+
+    def nothing_else(self, user: int, group: int) -> Attributes:
+        """Return attributes that are these two names and no more: one object for all files that have them."""
+        attributes = self._nothing_else.get((user, group))
+        if attributes is None:
+            attributes = Attributes(user=self.user(user), group=self.group(group))
+            self._nothing_else[user, group] = attributes
+        return attributes
 
     def user(self, number: int) -> str | None:
         """Return the user's name, or None."""

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import os
 import sys
-from operator import itemgetter
+from collections.abc import Sequence
 from types import TracebackType
 
 from ..types import Problem
 from .attributes import Attributes, OwnerNames, read_xattrs
 from .file import SourceFile
+from .look import FolderLook, look_at_each
 from .problems import problem_from_error, replaced, unsupported_type
 from .scanned import ScannedEntry, entry_from_stat, name_text
+from .small import SmallFile, SmallFiles, read_one
 
 if sys.platform == "win32":
     from .windows import WindowsAccess as Access
@@ -29,7 +31,10 @@ else:
 
 __all__ = [
     "Attributes",
+    "FolderLook",
     "ScannedEntry",
+    "SmallFile",
+    "SmallFiles",
     "SourceDirectory",
     "SourceFile",
     "open_source",
@@ -84,9 +89,16 @@ class SourceDirectory:
 
         Sockets and the like are among the entries, with type None, and are a problem too.
         """
+        look = self.look()
+        self._problems, self._complete = look.problems, look.complete
+        return look.entries
+
+    def look(self) -> FolderLook:
+        """Look at every name in the directory once. `problems` and `complete` of the answer count, not the
+        directory's."""
         entries: list[ScannedEntry] = []
         problems: list[Problem] = []
-        self._complete = True
+        complete = True
         try:
             for name, found in self._opened().entries():
                 if isinstance(found, OSError):
@@ -97,12 +109,9 @@ class SourceDirectory:
                     problems.append(unsupported_type(self.path_of(name)))
                 entries.append(entry)
         except OSError as error:
-            self._complete = False
+            complete = False
             problems.append(problem_from_error(error, self.path))
-        entries.sort(key=itemgetter(0))
-        problems.sort(key=lambda problem: problem.path)
-        self._problems = tuple(problems)
-        return entries
+        return look_at_each(entries, problems, complete=complete)
 
     def entry(self, name: bytes) -> ScannedEntry:
         """Look at one name again, or at a source that is a single file. Raises OSError."""
@@ -126,6 +135,19 @@ class SourceDirectory:
         if sys.platform == "win32" and entry.inode and file.entry.inode != entry.inode:
             self._refuse_link(file)
         return file
+
+    def read_small(self, entries: Sequence[ScannedEntry], limit: int) -> SmallFiles:
+        """Read files whole, with their attributes; of one that is larger than `limit` bytes, one byte more than that.
+
+        Keep what they hold together to about 1 MiB. Never raises OSError: see `SmallFile.error`.
+        """
+        parts: list[bytes] = []
+        files: list[SmallFile] = []
+        for entry in entries:
+            file, data = read_one(entry, limit, self.open_file, self.attributes)
+            files.append(file)
+            parts.append(data)
+        return SmallFiles(data=b"".join(parts), files=files)
 
     def read_link(self, entry: ScannedEntry) -> bytes:
         """Return the target of a symbolic link as it is. Raises OSError."""
@@ -169,6 +191,8 @@ class SourceDirectory:
         return self._access
 
     def _named(self, entry: ScannedEntry, xattrs: dict[bytes, bytes], problems: tuple[Problem, ...]) -> Attributes:
+        if not xattrs and not problems:
+            return self._owners.nothing_else(entry.uid, entry.gid)
         user, group = self._owners.user(entry.uid), self._owners.group(entry.gid)
         return Attributes(xattrs=xattrs, user=user, group=group, problems=problems)
 
