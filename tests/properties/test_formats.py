@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -239,8 +240,13 @@ COMMON = {
     "windows_attributes": st.none() | st.integers(0, 2**32 - 1),
     "birth_ns": st.none() | st.integers(0, 2**63 - 1),
 }
+def _entry(**fields: Any) -> TreeEntry:
+    """Make an entry: of a NamedTuple, `builds` would draw the fields that have defaults too."""
+    return TreeEntry(**fields)
+
+
 FILES = st.one_of(
-    st.builds(TreeEntry, type=st.just(EntryType.FILE), size=st.just(0), **COMMON),
+    st.builds(_entry, type=st.just(EntryType.FILE), size=st.just(0), **COMMON),
     st.builds(
         lambda inline, **rest: TreeEntry(type=EntryType.FILE, size=len(inline), inline=inline, **rest),
         st.binary(min_size=1, max_size=512),
@@ -259,7 +265,7 @@ FILES = st.one_of(
         **COMMON,
     ),
     st.builds(
-        TreeEntry,
+        _entry,
         type=st.just(EntryType.FILE),
         size=st.integers(1, 100),
         slice=st.tuples(HASHES, st.integers(0, 50), st.integers(150, 65536)),
@@ -267,10 +273,10 @@ FILES = st.one_of(
     ),
 )
 OTHERS = st.one_of(
-    st.builds(TreeEntry, type=st.just(EntryType.SYMLINK), link_target=st.binary(min_size=1, max_size=9), **COMMON),
-    st.builds(TreeEntry, type=st.just(EntryType.HARD_LINK), hard_link=ENTRY_NAMES, **COMMON),
+    st.builds(_entry, type=st.just(EntryType.SYMLINK), link_target=st.binary(min_size=1, max_size=9), **COMMON),
+    st.builds(_entry, type=st.just(EntryType.HARD_LINK), hard_link=ENTRY_NAMES, **COMMON),
     st.builds(
-        TreeEntry,
+        _entry,
         type=st.just(EntryType.DIRECTORY),
         subtree=st.tuples(st.integers(0, 40), HASHES),
         totals=st.tuples(st.integers(0, 99), st.integers(0, 99)),
