@@ -1,8 +1,9 @@
 /* The compiled kernel: the three loops that are too slow in Python.
  *
  *   find_cuts      content-defined cut points (docs/format/10-chunking.md, "Gear")
+ *   make_records   turn rows into records: key, number, place of the row
  *   sort_records   sort fixed-size records in place
- *   find_records   look many keys up in sorted fixed-size records
+ *   match_records  look many keys up in sorted fixed-size records
  *
  * Each has a twin in Python (snapstore/chunking/gear.py and records.py) that gives the same results; the tests compare them.
  * Nothing else belongs here: no keys, no hashing, no files, no state.
@@ -27,6 +28,8 @@
 #define MAX_RECORD 256       /* records are swapped through the stack */
 #define RADIX_DEPTH 8        /* random keys are apart after 8 bytes; bounds the stack to 8 x 4 KiB */
 #define INSERTION_RECORDS 24 /* below this a pass over 256 counters costs more than it sorts */
+#define NUMBER 4             /* numbers in records are 32 bits, big-endian, so that bytes sort as they do */
+#define RELEASE_KEYS 512     /* fewer are found faster than the interpreter lock changes hands */
 
 static uint64_t load_little_endian(const unsigned char *bytes)
 {
@@ -171,6 +174,51 @@ done:
     return result;
 }
 
+static void store_number(unsigned char *bytes, size_t value)
+{
+    for (int i = NUMBER; i-- > 0; value >>= 8)
+        bytes[i] = (unsigned char)value;
+}
+
+/* ---- make_records --------------------------------------------------------------------------------------------------- */
+
+static void fill_records(const unsigned char *row, size_t row_size, size_t count, size_t key_size, size_t number,
+                         unsigned char *out)
+{
+    for (size_t i = 0; i < count; i++, row += row_size, out += key_size + 2 * NUMBER) {
+        memcpy(out, row, key_size);
+        store_number(out + key_size, number);
+        store_number(out + key_size + NUMBER, i);
+    }
+}
+
+static PyObject *kernel_make_records(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer rows;
+    Py_ssize_t row_size, key_size, number;
+    PyObject *result = NULL;
+
+    if (!PyArg_ParseTuple(args, "y*nnn:make_records", &rows, &row_size, &key_size, &number))
+        return NULL;
+    if (key_size < 1 || key_size > row_size || key_size > MAX_RECORD - 2 * NUMBER || rows.len % row_size != 0) {
+        PyErr_SetString(PyExc_ValueError, "need whole rows and 1 <= key_size <= row_size, 248");
+        goto done;
+    }
+    size_t count = (size_t)(rows.len / row_size), width = (size_t)key_size + 2 * NUMBER;
+    if (number < 0 || (uint64_t)number > UINT32_MAX || count > UINT32_MAX || count > (size_t)PY_SSIZE_T_MAX / width) {
+        PyErr_SetString(PyExc_ValueError, "a number does not fit into 32 bits");
+        goto done;
+    }
+    result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * width));
+    if (result != NULL)
+        fill_records(rows.buf, (size_t)row_size, count, (size_t)key_size, (size_t)number,
+                     (unsigned char *)PyBytes_AsString(result));
+done:
+    PyBuffer_Release(&rows);
+    return result;
+}
+
 /* ---- sort_records --------------------------------------------------------------------------------------------------- */
 
 static void swap_records(unsigned char *a, unsigned char *b, size_t width)
@@ -287,7 +335,7 @@ static PyObject *kernel_sort_records(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* ---- find_records --------------------------------------------------------------------------------------------------- */
+/* ---- match_records -------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const unsigned char *base;
@@ -342,43 +390,75 @@ static size_t lower_bound(const records *r, const unsigned char *key)
     return low;
 }
 
-static void find_all(const records *r, const unsigned char *keys, size_t key_count, unsigned char *answer)
+static int matches(const records *r, size_t position, const unsigned char *key)
 {
-    for (size_t i = 0; i < key_count; i++, answer += 8) {
-        const unsigned char *key = keys + i * r->key_size;
-        size_t position = lower_bound(r, key);
-        int found = position < r->count && memcmp(r->base + position * r->width, key, r->key_size) == 0;
-        uint64_t value = found ? (uint64_t)position : UINT64_MAX;
-        for (int byte = 0; byte < 8; byte++)
-            answer[byte] = (unsigned char)(value >> (8 * byte));
-    }
+    return position < r->count && memcmp(r->base + position * r->width, key, r->key_size) == 0;
 }
 
-static PyObject *kernel_find_records(PyObject *module, PyObject *args)
+/* Where the records of each key begin, and how many there are of all keys together. */
+static size_t find_all(const records *r, const unsigned char *keys, size_t key_count, size_t *first)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < key_count; i++, keys += r->key_size) {
+        first[i] = lower_bound(r, keys);
+        for (size_t at = first[i]; matches(r, at, keys); at++)
+            total++;
+    }
+    return total;
+}
+
+static PyObject *matches_to_bytes(const records *r, const unsigned char *keys, size_t key_count, const size_t *first,
+                                  size_t total)
+{
+    size_t rest = r->width - r->key_size, written = 0;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(total * (NUMBER + rest)));
+    if (result == NULL)
+        return NULL;
+    unsigned char *out = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
+    memset(out, 0, total * (NUMBER + rest)); /* if somebody wrote into the buffer, there may be fewer by now */
+    for (size_t i = 0; i < key_count; i++, keys += r->key_size)
+        for (size_t at = first[i]; written < total && matches(r, at, keys); at++, written++, out += NUMBER + rest) {
+            store_number(out, i);
+            memcpy(out + NUMBER, r->base + at * r->width + r->key_size, rest);
+        }
+    return result;
+}
+
+static PyObject *kernel_match_records(PyObject *module, PyObject *args)
 {
     (void)module;
     Py_buffer buffer, keys;
-    Py_ssize_t record_size, key_size, key_count;
+    Py_ssize_t record_size, key_size;
     PyObject *result = NULL;
+    size_t *first = NULL;
 
-    if (!PyArg_ParseTuple(args, "y*nny*:find_records", &buffer, &record_size, &key_size, &keys))
+    if (!PyArg_ParseTuple(args, "y*nny*:match_records", &buffer, &record_size, &key_size, &keys))
         return NULL;
     if (check_records(buffer.len, record_size, key_size) < 0)
         goto done;
-    key_count = keys.len / key_size;
-    if (keys.len % key_size != 0 || key_count > PY_SSIZE_T_MAX / 16) {
+    if (keys.len % key_size != 0 || (uint64_t)(keys.len / key_size) > UINT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "keys does not hold whole keys");
         goto done;
     }
-    result = PyBytes_FromStringAndSize(NULL, 8 * key_count);
-    if (result == NULL)
-        goto done;
+    size_t key_count = (size_t)(keys.len / key_size), total;
     records r = {buffer.buf, (size_t)(buffer.len / record_size), (size_t)record_size, (size_t)key_size};
-    unsigned char *answer = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
-    Py_BEGIN_ALLOW_THREADS
-    find_all(&r, keys.buf, (size_t)key_count, answer);
-    Py_END_ALLOW_THREADS
+    if (key_count > (size_t)PY_SSIZE_T_MAX / sizeof *first ||
+        (first = PyMem_Malloc((key_count + 1) * sizeof *first)) == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    if (key_count > RELEASE_KEYS) {
+        Py_BEGIN_ALLOW_THREADS
+        total = find_all(&r, keys.buf, key_count, first);
+        Py_END_ALLOW_THREADS
+    } else
+        total = find_all(&r, keys.buf, key_count, first);
+    if (total > (size_t)PY_SSIZE_T_MAX / (NUMBER + MAX_RECORD))
+        PyErr_NoMemory(); /* keys that were given again and again, with many records each */
+    else
+        result = matches_to_bytes(&r, keys.buf, key_count, first, total);
 done:
+    PyMem_Free(first);
     PyBuffer_Release(&buffer);
     PyBuffer_Release(&keys);
     return result;
@@ -390,8 +470,10 @@ static PyMethodDef kernel_methods[] = {
     {"find_cuts", kernel_find_cuts, METH_VARARGS,
      "find_cuts(buffer, table, start, minimum, maximum, threshold, final) -> list of end offsets"},
     {"sort_records", kernel_sort_records, METH_VARARGS, "sort_records(buffer, record_size, key_size) -> None"},
-    {"find_records", kernel_find_records, METH_VARARGS,
-     "find_records(buffer, record_size, key_size, keys) -> positions as int64, little-endian"},
+    {"make_records", kernel_make_records, METH_VARARGS,
+     "make_records(rows, row_size, key_size, number) -> keys with number and row, u32 big-endian each"},
+    {"match_records", kernel_match_records, METH_VARARGS,
+     "match_records(buffer, record_size, key_size, keys) -> key number, u32 big-endian, and rest of each record found"},
     {NULL, NULL, 0, NULL},
 };
 

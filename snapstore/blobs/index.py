@@ -18,14 +18,14 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..chunking.records import find_records, sort_records
+from ..chunking.records import match_records, sort_records
 from ..format.index import IndexedPack
 from ..format.pack import ENTRY_BYTES, PackEntry, decode_entry
 from ..types import BlobId
 
 _PREFIX_BYTES = 16
 _RECORD_BYTES = 24
-_NUMBERS = struct.Struct(">II")
+_MATCH = struct.Struct(">III")
 _COUNT_BYTES = 4
 
 
@@ -98,10 +98,9 @@ class BlobIndex:
         records, added = self._records, self._added
         places: dict[int, list[tuple[int, int]]] = {}
         if records:
-            answer = find_records(records, _RECORD_BYTES, _PREFIX_BYTES, b"".join(prefixes))
-            for at, position in enumerate(struct.unpack(f"<{len(prefixes)}q", answer)):
-                if position >= 0:
-                    places[at] = list(_equal_records(records, position, prefixes[at]))
+            answer = match_records(records, _RECORD_BYTES, _PREFIX_BYTES, b"".join(prefixes))
+            for which, number, position in _MATCH.iter_unpack(answer):
+                places.setdefault(which, []).append((number, position))
         if added:
             for at, prefix in enumerate(prefixes):
                 if prefix in added:
@@ -132,13 +131,6 @@ class BlobIndex:
     def _entry(self, number: int, position: int) -> PackEntry:
         at = _COUNT_BYTES + position * ENTRY_BYTES
         return decode_entry(self._entries[number][at : at + ENTRY_BYTES])
-
-
-def _equal_records(records: bytes | bytearray, position: int, prefix: bytes) -> Iterator[tuple[int, int]]:
-    at = position * _RECORD_BYTES
-    while records[at : at + _PREFIX_BYTES] == prefix:
-        yield _NUMBERS.unpack_from(records, at + _PREFIX_BYTES)
-        at += _RECORD_BYTES
 
 
 def _records_of(entries: bytes, number: int) -> bytes:

@@ -16,7 +16,7 @@ from .cutters import Cutter, GearCutter, PageCutter
 from .gear import Gear, find_cuts
 from .gear_table import gear_table
 from .nodes import HOLE_KEY, ends_node, group_ends, hash_key, name_key
-from .records import find_records, sort_records
+from .records import make_records, match_records, sort_records
 from .stream import chunk_stream
 
 __all__ = [
@@ -31,11 +31,12 @@ __all__ = [
     "chunk_stream",
     "ends_node",
     "find_cuts",
-    "find_records",
     "gear_table",
     "group_ends",
     "hash_key",
     "make_cutters",
+    "make_records",
+    "match_records",
     "name_key",
     "plan_bundles",
     "sort_records",

@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias, cast
 ReadableBuffer: TypeAlias = bytes | bytearray | memoryview
 WritableBuffer: TypeAlias = bytearray | memoryview
 
+NUMBER_BYTES = 4
 MAX_RECORD_BYTES = 256  # the kernel moves records through its stack
 GEAR_WINDOW_BYTES = 64  # a byte has left the 64-bit h after 64 shifts
 
@@ -27,8 +28,9 @@ class Kernel(Protocol):
     """What the compiled module offers; `gear` and `records` say what the arguments mean."""
 
     find_cuts: Callable[[ReadableBuffer, bytes, int, int, int, int, bool], list[int]]
+    make_records: Callable[[ReadableBuffer, int, int, int], bytes]
     sort_records: Callable[[WritableBuffer, int, int], None]
-    find_records: Callable[[ReadableBuffer, int, int, ReadableBuffer], bytes]
+    match_records: Callable[[ReadableBuffer, int, int, ReadableBuffer], bytes]
 
 
 def _import_kernel() -> Kernel | None:

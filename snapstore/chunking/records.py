@@ -1,19 +1,43 @@
 """Sorted fixed-size records in one flat buffer: the form of the local index, which must hold ten million of them.
 
-Here: sorting in place and looking many keys up at once, compiled where possible, and the twins in Python. Not here:
-what a record means, and the file or memory map that holds it.
+Here: making records from rows, sorting them in place, and looking many keys up at once, compiled where possible, and
+the twins in Python. Not here: what a record means, and the file or memory map that holds it.
 
 Rules: a record is at most 256 bytes and starts with its key; order is that of the bytes of the whole record, so
-records with one key stand together. Nobody may write into a buffer while it is searched or sorted: the answer would
-be rubbish (though never a read outside the buffer).
+records with one key stand together. Numbers are 32 bits, big-endian, so that the order of bytes is the order of
+numbers. Nobody may write into a buffer while it is searched or sorted: the answer would be rubbish (though never a
+read outside the buffer).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from struct import pack
 
-from .native import MAX_RECORD_BYTES, ReadableBuffer, WritableBuffer, choose_kernel
+from .native import MAX_RECORD_BYTES, NUMBER_BYTES, ReadableBuffer, WritableBuffer, choose_kernel
+
+_NUMBERS_END = 2**32
+
+
+def make_records(
+    rows: ReadableBuffer, row_size: int, key_size: int, number: int, *, _native: bool | None = None
+) -> bytes:
+    """Return for each row a record: the first `key_size` bytes of the row, then `number`, then which row it is.
+
+    Raises ValueError unless there are whole rows, 1 <= key_size <= row_size, 248, and `number` fits into 32 bits.
+    """
+    kernel = choose_kernel(native=_native)
+    if kernel is not None:
+        return kernel.make_records(rows, row_size, key_size, number)
+    data = memoryview(rows).cast("B")
+    if not 1 <= key_size <= min(row_size, MAX_RECORD_BYTES - 2 * NUMBER_BYTES) or len(data) % row_size:
+        raise ValueError("need whole rows and 1 <= key_size <= row_size, 248")
+    if not 0 <= number < _NUMBERS_END or len(data) // row_size >= _NUMBERS_END:
+        raise ValueError("a number does not fit into 32 bits")
+    middle = number.to_bytes(NUMBER_BYTES, "big")
+    starts = range(0, len(data), row_size)
+    return b"".join(
+        bytes(data[at : at + key_size]) + middle + row.to_bytes(NUMBER_BYTES, "big") for row, at in enumerate(starts)
+    )
 
 
 def sort_records(buffer: WritableBuffer, record_size: int, key_size: int, *, _native: bool | None = None) -> None:
@@ -30,17 +54,17 @@ def sort_records(buffer: WritableBuffer, record_size: int, key_size: int, *, _na
     data[:] = b"".join(sorted(bytes(data[at : at + record_size]) for at in range(0, len(data), record_size)))
 
 
-def find_records(
+def match_records(
     buffer: ReadableBuffer, record_size: int, key_size: int, keys: ReadableBuffer, *, _native: bool | None = None
 ) -> bytes:
-    """Return for each key the position of the first record that starts with it, or -1, as int64 little-endian.
+    """Return for each record that starts with one of `keys` which key that is, and what follows the key in the record.
 
-    `keys` is whole keys of `key_size` bytes back to back, in any order; a position counts records. `buffer` must be
-    sorted. Raises ValueError as `sort_records` does, and for a broken key at the end of `keys`.
+    `keys` is whole keys of `key_size` bytes back to back, in any order, and so is the answer; what is not found leaves
+    nothing in it. `buffer` must be sorted. Raises ValueError as `sort_records` does, and for a broken key at the end.
     """
     kernel = choose_kernel(native=_native)
     if kernel is not None:
-        return kernel.find_records(buffer, record_size, key_size, keys)
+        return kernel.match_records(buffer, record_size, key_size, keys)
     data, wanted = memoryview(buffer).cast("B"), memoryview(keys).cast("B")
     _check(len(data), record_size, key_size)
     if len(wanted) % key_size:
@@ -54,8 +78,11 @@ def find_records(
     for at in range(0, len(wanted), key_size):
         key = bytes(wanted[at : at + key_size])
         position = bisect_left(positions, key, key=key_at)
-        answers.append(position if position < len(positions) and key_at(position) == key else -1)
-    return pack(f"<{len(answers)}q", *answers)
+        while position < len(positions) and key_at(position) == key:
+            rest = data[position * record_size + key_size : (position + 1) * record_size]
+            answers.append((at // key_size).to_bytes(NUMBER_BYTES, "big") + rest)
+            position += 1
+    return b"".join(answers)
 
 
 def _check(size: int, record_size: int, key_size: int) -> None:

@@ -17,9 +17,10 @@ from snapstore.chunking import (
     PageCutter,
     chunk_stream,
     find_cuts,
-    find_records,
     gear_table,
     group_ends,
+    make_records,
+    match_records,
     plan_bundles,
     sort_records,
 )
@@ -142,7 +143,9 @@ def test_record_functions_agree_with_their_twins(record_size: int, data: st.Data
         twin[at : at + key_size] for at in range(0, len(twin), record_size)
     )
     arguments = {"record_size": record_size, "key_size": key_size, "keys": keys}
-    assert find_records(buffer, **arguments, _native=True) == find_records(twin, **arguments, _native=False)
+    assert match_records(buffer, **arguments, _native=True) == match_records(twin, **arguments, _native=False)
+    rows = {"rows": bytes(buffer), "row_size": record_size, "key_size": key_size, "number": len(buffer)}
+    assert make_records(**rows, _native=True) == make_records(**rows, _native=False)
 
 
 item_keys = st.one_of(

@@ -1,17 +1,18 @@
-"""sort_records and find_records: both implementations, and arguments that must be refused."""
+"""make_records, sort_records and match_records: both implementations, and arguments that must be refused."""
 
 from __future__ import annotations
-
-from struct import unpack
 
 import pytest
 from blake3 import blake3
 
-from snapstore.chunking import find_records, sort_records
+from snapstore.chunking import make_records, match_records, sort_records
 
 
-def positions(answer: bytes) -> tuple[int, ...]:
-    return unpack(f"<{len(answer) // 8}q", answer)
+def found(answer: bytes, rest_size: int) -> list[tuple[int, bytes]]:
+    """The answer of match_records: which key, and the rest of the record."""
+    width = 4 + rest_size
+    rows = [answer[at : at + width] for at in range(0, len(answer), width)]
+    return [(int.from_bytes(row[:4], "big"), row[4:]) for row in rows]
 
 
 def sorted_by_python(data: bytes, record_size: int) -> bytes:
@@ -49,10 +50,11 @@ def test_sorts_a_part_of_a_buffer_through_a_view(native: bool) -> None:
     assert buffer == b"zza9b1b2c1d1yy"
 
 
-def test_finds_the_first_of_equal_keys(native: bool) -> None:
+def test_finds_all_records_of_a_key(native: bool) -> None:
     data = b"a1b1b2b3d1d2"
-    answer = find_records(data, record_size=2, key_size=1, keys=b"dxb aca", _native=native)
-    assert positions(answer) == (4, -1, 1, -1, 0, -1, 0)
+    answer = match_records(data, record_size=2, key_size=1, keys=b"dxb aca", _native=native)
+    expected = [(0, b"1"), (0, b"2"), (2, b"1"), (2, b"2"), (2, b"3"), (4, b"1"), (6, b"1")]
+    assert found(answer, 1) == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 17, 5000])
@@ -60,22 +62,38 @@ def test_finds_every_record_and_nothing_else(native: bool, count: int) -> None:
     data = sorted_by_python(blake3(b"find").digest(length=24 * count), 24)
     keys = b"".join(data[at : at + 16] for at in range(0, len(data), 24))
     strangers = blake3(b"strangers").digest(length=16 * 500)
-    answer = positions(find_records(data, record_size=24, key_size=16, keys=keys + strangers, _native=native))
-    assert answer == (*range(count), *[-1] * 500)
+    answer = match_records(data, record_size=24, key_size=16, keys=strangers + keys + strangers, _native=native)
+    assert found(answer, 8) == [(500 + number, data[24 * number + 16 : 24 * number + 24]) for number in range(count)]
 
 
 @pytest.mark.parametrize("first_byte", [b"\x00", b"\x7f", b"\xff"])
 def test_finds_keys_that_are_not_spread_evenly(native: bool, first_byte: bytes) -> None:
     data = b"".join(first_byte + bytes(2) + number.to_bytes(3, "big") + b"value" for number in range(0, 6000, 2))
     keys = b"".join(first_byte + bytes(2) + number.to_bytes(3, "big") for number in range(6000))
-    answer = positions(find_records(data, record_size=11, key_size=6, keys=keys + bytes(5) + b"\1", _native=native))
-    assert answer[:-1] == tuple(number // 2 if number % 2 == 0 else -1 for number in range(6000))
-    assert answer[-1] == -1
+    answer = match_records(data, record_size=11, key_size=6, keys=keys + bytes(5) + b"\1", _native=native)
+    assert found(answer, 5) == [(number, b"value") for number in range(0, 6000, 2)]
 
 
 def test_nothing_is_found_in_nothing(native: bool) -> None:
-    assert positions(find_records(b"", record_size=24, key_size=16, keys=bytes(32), _native=native)) == (-1, -1)
-    assert find_records(bytes(24), record_size=24, key_size=16, keys=b"", _native=native) == b""
+    assert match_records(b"", record_size=24, key_size=16, keys=bytes(32), _native=native) == b""
+    assert match_records(bytes(24), record_size=24, key_size=16, keys=b"", _native=native) == b""
+
+
+def test_makes_records_of_rows(native: bool) -> None:
+    rows = b"abcXdefYabcZ"
+    answer = make_records(rows, row_size=4, key_size=3, number=258, _native=native)
+    middle = b"\0\0\1\2\0\0\0"
+    assert answer == b"abc" + middle + b"\0" + b"def" + middle + b"\1" + b"abc" + middle + b"\2"
+    assert make_records(b"", row_size=4, key_size=3, number=2**32 - 1, _native=native) == b""
+
+
+@pytest.mark.parametrize(
+    ("size", "row_size", "key_size", "number"),
+    [(8, 4, 5, 0), (8, 4, 0, 0), (8, 0, 0, 0), (9, 4, 4, 0), (8, 4, 4, -1), (8, 4, 4, 2**32), (249, 249, 249, 0)],
+)
+def test_impossible_rows_are_refused(native: bool, size: int, row_size: int, key_size: int, number: int) -> None:
+    with pytest.raises(ValueError, match=r"rows|32 bits"):
+        make_records(bytes(size), row_size=row_size, key_size=key_size, number=number, _native=native)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +104,12 @@ def test_impossible_arguments_are_refused(native: bool, size: int, record_size: 
     with pytest.raises(ValueError, match=r"record"):
         sort_records(bytearray(size), record_size=record_size, key_size=key_size, _native=native)
     with pytest.raises(ValueError, match=r"record"):
-        find_records(bytes(size), record_size=record_size, key_size=key_size, keys=b"", _native=native)
+        match_records(bytes(size), record_size=record_size, key_size=key_size, keys=b"", _native=native)
 
 
 def test_broken_keys_are_refused(native: bool) -> None:
     with pytest.raises(ValueError, match="whole keys"):
-        find_records(bytes(24), record_size=24, key_size=16, keys=bytes(17), _native=native)
+        match_records(bytes(24), record_size=24, key_size=16, keys=bytes(17), _native=native)
 
 
 def test_read_only_buffers_are_not_sorted(native: bool) -> None:
