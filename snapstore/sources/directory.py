@@ -14,12 +14,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from ..types import Problem
 from .attributes import Attributes, OwnerNames, read_xattrs
 from .file import SourceFile
 from .look import FolderLook, look_at_each
+from .native import choose_posix, look_at_once, read_at_once
 from .problems import problem_from_error, replaced, unsupported_type
 from .scanned import ScannedEntry, entry_from_stat, name_text
 from .small import SmallFile, SmallFiles, read_one
@@ -93,9 +95,14 @@ class SourceDirectory:
         self._problems, self._complete = look.problems, look.complete
         return look.entries
 
-    def look(self) -> FolderLook:
+    def look(self, *, _native: bool | None = None) -> FolderLook:
         """Look at every name in the directory once. `problems` and `complete` of the answer count, not the
         directory's."""
+        posix, descriptor = choose_posix(native=_native), self._batch_descriptor()
+        if posix is not None and descriptor is not None:
+            look = look_at_once(posix, descriptor, self.path_of)
+            if look is not None:
+                return look
         entries: list[ScannedEntry] = []
         problems: list[Problem] = []
         complete = True
@@ -136,18 +143,20 @@ class SourceDirectory:
             self._refuse_link(file)
         return file
 
-    def read_small(self, entries: Sequence[ScannedEntry], limit: int) -> SmallFiles:
+    def read_small(self, entries: Sequence[ScannedEntry], limit: int, *, _native: bool | None = None) -> SmallFiles:
         """Read files whole, with their attributes; of one that is larger than `limit` bytes, one byte more than that.
 
         Keep what they hold together to about 1 MiB. Never raises OSError: see `SmallFile.error`.
         """
-        parts: list[bytes] = []
-        files: list[SmallFile] = []
-        for entry in entries:
-            file, data = read_one(entry, limit, self.open_file, self.attributes)
-            files.append(file)
-            parts.append(data)
-        return SmallFiles(data=b"".join(parts), files=files)
+
+        def alone(entry: ScannedEntry) -> tuple[SmallFile, bytes]:
+            return read_one(entry, limit, self.open_file, self.attributes)
+
+        posix, descriptor = choose_posix(native=_native), self._batch_descriptor()
+        if posix is not None and descriptor is not None:
+            return read_at_once(posix, descriptor, entries, limit, self._owners, alone)
+        read = list(map(alone, entries))
+        return SmallFiles(data=b"".join([data for _, data in read]), files=[file for file, _ in read])
 
     def read_link(self, entry: ScannedEntry) -> bytes:
         """Return the target of a symbolic link as it is. Raises OSError."""
@@ -189,6 +198,13 @@ class SourceDirectory:
                 raise self._failure
             raise ValueError(f"the directory {self.path!r} is closed")
         return self._access
+
+    def _batch_descriptor(self) -> int | None:
+        """Return the descriptor for calls that read many at once; None where there is none, or why there is none
+        is to be told one by one."""
+        with suppress(OSError):
+            return None if self._access is None else self._access.batch_descriptor
+        return None
 
     def _named(self, entry: ScannedEntry, xattrs: dict[bytes, bytes], problems: tuple[Problem, ...]) -> Attributes:
         if not xattrs and not problems:

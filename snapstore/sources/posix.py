@@ -106,6 +106,11 @@ class PosixAccess:
             self._own = Anchor(self._step_down())
         return self._own.descriptor
 
+    @property
+    def batch_descriptor(self) -> int | None:
+        """`descriptor`, for calls that read many entries at once."""
+        return self.descriptor
+
     def entries(self) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
         """Yield every name with its `lstat`, or with what kept us from it, in no order."""
         descriptor = self.descriptor

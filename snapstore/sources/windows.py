@@ -58,6 +58,11 @@ class WindowsAccess:
         """Go to a directory below this one."""
         return WindowsAccess(os.path.join(self.path, name_text(name)))
 
+    @property
+    def batch_descriptor(self) -> int | None:
+        """None: nothing is held open."""
+        return None
+
     def entries(self) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
         """Yield every name with its `lstat`, or with what kept us from it, in no order."""
         with os.scandir(self._extended) as found:
