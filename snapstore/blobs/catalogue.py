@@ -4,10 +4,12 @@ Here: which packs there are, which are condemned, what is in them. Not here: the
 
 Rules: only packs that are listed count, whatever an index says. Packs that no index names are read by their headers,
 so an interrupted first run is not lost. An index object that is damaged is reported and its packs are read by their
-headers too. A condemn object that cannot be read is an error: what it condemns is unknown."""
+headers too. A condemn object that cannot be read is an error: what it condemns is unknown. What the station has kept
+(`kept`) only spares reading: with it the index is the same."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +24,8 @@ from ..format.pack import TRAILER_BYTES, decode_header, encode_entries, header_o
 from ..stores.protocol import Store
 from ..types import Problem, RepositoryId
 from .index import BlobIndex
+from .kept import cache_key, is_worth_keeping, keep, open_kept
+from .segments import IndexFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class Catalogue:
     store: Store
     repository_id: RepositoryId
     maintenance: Mapping[int, MaintenanceKeys]
+    files: IndexFiles | None = None
+    """Where the station keeps the index of this medium, if it does."""
 
     def key_of(self, data: bytes, name: str) -> MaintenanceKeys:
         """Return the maintenance keys that the object `data` was sealed under."""
@@ -61,6 +67,11 @@ class LoadedIndex:
 
     index: BlobIndex = field(default_factory=BlobIndex)
     objects: set[str] = field(default_factory=set)
+    """Index objects that need not be read again in this run."""
+    merged: set[str] = field(default_factory=set)
+    """Those of them that were whole: all that they say is in the index."""
+    unkept_objects: int = 0
+    """How many of these the station would have to read again."""
     listed: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -87,37 +98,54 @@ def read_condemned(catalogue: Catalogue) -> set[str]:
 
 
 def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> LoadedIndex:
-    """Read what is new in the store into `loaded`, or everything into a new one."""
-    loaded = loaded if loaded is not None else LoadedIndex()
+    """Read what is new in the store into `loaded`, or into what the station kept."""
     names = [item.name for item in catalogue.store.list("index")]
-    loaded.listed = list_packs(catalogue)
-    fresh: list[IndexedPack] = []
+    listed = list_packs(catalogue)
+    if loaded is None:
+        loaded = _open_kept(catalogue, listed)
+    loaded.listed = listed
     for name in names:
         if name not in loaded.objects:
-            fresh.extend(_read_index(catalogue, name, loaded.problems))
             loaded.objects.add(name)
-    present = [pack for pack in fresh if pack.name in loaded.listed]
-    known = {pack.name for pack in present}
-    for name, size in loaded.listed.items():
-        if name not in loaded.index and name not in known:
-            pack = _read_pack_header(catalogue, name, size, loaded.problems)
-            if pack is not None:
-                present.append(pack)
-    loaded.index.load(present)
+            packs = _read_index(catalogue, name, loaded.problems)
+            if packs is not None:
+                loaded.merged.add(name)
+                loaded.unkept_objects += 1
+                loaded.index.load(pack for pack in packs if pack.name in listed)
+    headers = (
+        _read_pack_header(catalogue, name, size, loaded.problems)
+        for name, size in listed.items()
+        if name not in loaded.index
+    )
+    loaded.index.load([pack for pack in headers if pack is not None])
     for name, size, _ in loaded.index.packs():
-        loaded.index.set_usable(name, usable=loaded.listed.get(name) == size)
+        loaded.index.set_usable(name, usable=listed.get(name) == size)
+    if catalogue.files is not None and is_worth_keeping(loaded.index, loaded.unkept_objects):
+        loaded.unkept_objects = 0  # also where it fails: one try is enough for this run
+        with contextlib.suppress(OSError):
+            keep(catalogue.files, cache_key(catalogue.maintenance), loaded.index, loaded.merged.intersection(names))
     return loaded
 
 
-def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> list[IndexedPack]:
+def _open_kept(catalogue: Catalogue, listed: Mapping[str, int]) -> LoadedIndex:
+    if catalogue.files is None:
+        return LoadedIndex()
+    kept = open_kept(catalogue.files, cache_key(catalogue.maintenance), listed)
+    if kept is None:
+        return LoadedIndex(index=BlobIndex(catalogue.files))
+    index, objects = kept
+    return LoadedIndex(index=index, objects=set(objects), merged=objects)
+
+
+def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> list[IndexedPack] | None:
     try:
         data = catalogue.get_whole(name)
         return decode_index(catalogue.key_of(data, name), catalogue.repository_id, data)
     except ObjectNotFoundError:
-        return []  # a prune replaced it between the list and the get
+        return None  # a prune replaced it between the list and the get
     except (DamageError, UnsupportedFormatError) as error:
         problems.append(Problem(code=error.code, path=name, message=str(error)))
-        return []
+        return None
 
 
 def _read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[Problem]) -> IndexedPack | None:

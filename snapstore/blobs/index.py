@@ -1,12 +1,12 @@
 """Where every blob lies: blob id to copies in packs.
 
-Here: the in-memory index, built from the plaintext of index objects or of pack headers. Not here: reading those from a
-store (`blobs.catalogue`).
+Here: the index that a run looks blobs up in, built from the plaintext of index objects or of pack headers. Not here:
+reading those from a store (`catalogue`), the form of its parts (`segments`), keeping it for the next run (`kept`).
 
-Shape: entries stay as the bytes they were read as (84 each, docs/format/06-packs.md), one string per pack. Over them
-lie 24-byte records, sorted: 16 bytes of blob id, pack number u32, entry number u32, both big-endian so that the order
-of bytes is the order of numbers. The kernel sorts and searches them; no Python object exists per blob. Packs stored in
-this session go into a small dictionary on top.
+Shape: packs are numbered as they come. Their entries stay as the bytes they were read as (84 each,
+docs/format/06-packs.md), under sorted 24-byte records, in a few segments; no Python object exists per blob. Small
+segments are joined as they come, so that there are never many; where the station lends its files, what would take
+much memory goes there.
 
 Rules: safe for several threads; finding takes no lock. A pack that is not usable is skipped by writers and still read
 by readers."""
@@ -15,18 +15,30 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from ..chunking.records import match_records, sort_records
 from ..format.index import IndexedPack
-from ..format.pack import ENTRY_BYTES, PackEntry, decode_entry
+from ..format.names import NAME_CHARS
+from ..format.pack import PackEntry, decode_entry
+from ..limits import MIB
 from ..types import BlobId
+from .segments import (
+    PREFIX_BYTES,
+    ROW_BYTES,
+    IndexFiles,
+    IndexSegment,
+    MappedFile,
+    join_in_file,
+    join_in_memory,
+)
 
-_PREFIX_BYTES = 16
-_RECORD_BYTES = 24
-_MATCH = struct.Struct(">III")
-_COUNT_BYTES = 4
+_MATCH: Final = struct.Struct(">III")
+_PACK: Final = struct.Struct(f"<{NAME_CHARS}sII")
+_MEMORY_BYTES: Final = 24 * MIB  # of segments in memory; more goes to a file: 230,000 blobs
+_TEMPORARY_FILES: Final = 16  # every lookup searches all of them, and joining them writes all again
+_GROWTH: Final = 4  # a kept segment is at least so many times the next, so ten million blobs are in about five
+_RELEASE_LOOKUPS: Final = 2048  # a lookup brings in up to 128 KiB of mapped pages: see benchmarks/index-10-million
 
 
 class BlobCopy(NamedTuple):
@@ -39,43 +51,34 @@ class BlobCopy(NamedTuple):
 
 
 class BlobIndex:
-    """All known copies of all blobs."""
+    """All known copies of all blobs. `files` are lent by the station; without them all is in memory."""
 
-    def __init__(self) -> None:
-        self._names: list[str] = []
+    def __init__(self, files: IndexFiles | None = None) -> None:
+        self._files = files
+        self._names: list[str] = []  # empty for packs that were gone when the kept index was opened
         self._sizes: list[int] = []
         self._usable: list[bool] = []
-        self._entries: list[bytes] = []
         self._numbers: dict[str, int] = {}
-        self._records: bytes | bytearray = b""
-        self._added: dict[bytes, list[tuple[int, int]]] = {}
+        self._segments: tuple[IndexSegment, ...] = ()
+        self._lookups = 0
         self._lock = threading.Lock()
 
     def __contains__(self, pack: str) -> bool:
         return pack in self._numbers
 
-    def load(self, packs: Iterable[IndexedPack], *, usable: bool = True) -> None:
-        """Add many packs at once; those already known are passed over."""
+    def load(self, packs: Iterable[IndexedPack]) -> None:
+        """Add packs; those already known are passed over."""
         with self._lock:
-            parts = [bytes(self._records)]
-            for pack in packs:
-                if pack.name not in self._numbers:
-                    number = self._append(pack, usable=usable)
-                    parts.append(_records_of(pack.entries_bytes, number))
-            if len(parts) > 1:
-                records = bytearray(b"".join(parts))
-                sort_records(records, _RECORD_BYTES, _RECORD_BYTES)
-                self._records = records
+            new = {pack.name: pack for pack in packs if pack.name not in self._numbers}
+            if new:
+                segment = IndexSegment.of_packs(len(self._names), list(new.values()))
+                for pack in new.values():
+                    self._append(pack.name, pack.pack_size)
+                self._push(segment)
 
     def add(self, pack: IndexedPack) -> None:
-        """Add one pack that was just stored, cheaply."""
-        with self._lock:
-            if pack.name in self._numbers:
-                return
-            number = self._append(pack, usable=True)
-            data = pack.entries_bytes
-            for position, at in enumerate(range(_COUNT_BYTES, len(data), ENTRY_BYTES)):
-                self._added.setdefault(data[at : at + _PREFIX_BYTES], []).append((number, position))
+        """Add one pack that was just stored."""
+        self.load((pack,))
 
     def set_usable(self, pack: str, *, usable: bool) -> None:
         """Say whether writers may rely on the copies in `pack`."""
@@ -85,7 +88,9 @@ class BlobIndex:
 
     def packs(self) -> Iterator[tuple[str, int, bool]]:
         """Yield name, size and usability of every pack."""
-        return zip(list(self._names), list(self._sizes), list(self._usable), strict=True)
+        for name, size, usable in zip(list(self._names), list(self._sizes), list(self._usable), strict=False):
+            if name:
+                yield name, size, usable
 
     def copies(self, blob_id: BlobId) -> Sequence[BlobCopy]:
         """Return every known copy, usable packs first."""
@@ -93,49 +98,98 @@ class BlobIndex:
 
     def find_many(self, blob_ids: Sequence[BlobId]) -> list[Sequence[BlobCopy]]:
         """Return for each id every known copy, usable packs first. A batch costs one search, a miss nothing."""
-        prefixes = [blob_id[:_PREFIX_BYTES] for blob_id in blob_ids]
-        found: list[Sequence[BlobCopy]] = [()] * len(prefixes)
-        records, added = self._records, self._added
-        places: dict[int, list[tuple[int, int]]] = {}
-        if records:
-            answer = match_records(records, _RECORD_BYTES, _PREFIX_BYTES, b"".join(prefixes))
-            for which, number, position in _MATCH.iter_unpack(answer):
-                places.setdefault(which, []).append((number, position))
-        if added:
-            for at, prefix in enumerate(prefixes):
-                if prefix in added:
-                    places.setdefault(at, []).extend(added[prefix])
-        for at, where in places.items():
-            found[at] = self._copies_at(where, blob_ids[at])
+        prefixes = b"".join([blob_id[:PREFIX_BYTES] for blob_id in blob_ids])
+        found: list[Sequence[BlobCopy]] = [()] * len(blob_ids)
+        segments = self._segments
+        for segment in segments:
+            for which, number, position in _MATCH.iter_unpack(segment.find(prefixes)):
+                name = self._names[number]
+                entry = decode_entry(segment.entry(number, position))
+                if name and entry.blob_id == blob_ids[which]:
+                    copy = BlobCopy(name, self._sizes[number], self._usable[number], entry)
+                    found[which] = _with_copy(found[which], copy)
+        self._lookups += len(blob_ids)
+        if self._lookups > _RELEASE_LOOKUPS:
+            self._lookups = 0
+            for segment in segments:
+                segment.release()
         return found
 
-    def _copies_at(self, places: list[tuple[int, int]], blob_id: BlobId) -> Sequence[BlobCopy]:
-        if len(places) > 1:
-            places.sort(key=lambda place: not self._usable[place[0]])
-        copies = []
-        for number, position in places:
-            entry = self._entry(number, position)
-            if entry.blob_id == blob_id:
-                copies.append(BlobCopy(self._names[number], self._sizes[number], self._usable[number], entry))
-        return copies
+    def unkept_blobs(self) -> int:
+        """Return how many blobs the station would not find again in what it keeps."""
+        return sum(segment.blob_count for segment in self._segments if not segment.is_kept)
 
-    def _append(self, pack: IndexedPack, *, usable: bool) -> int:
-        number = len(self._names)
-        self._names.append(pack.name)
-        self._sizes.append(pack.pack_size)
-        self._usable.append(usable)
-        self._entries.append(pack.entries_bytes)
-        self._numbers[pack.name] = number
-        return number
+    def keep(self, files: IndexFiles) -> tuple[bytes, list[tuple[str, int]]]:
+        """Bring all segments into files that stay. Returns what `adopt` takes, with names for files. Raises OSError."""
+        with self._lock:
+            segments = list(self._segments)
+            joined: list[IndexSegment] = []
+            blobs = 0
+            while segments and (not segments[-1].is_kept or segments[-1].blob_count < _GROWTH * blobs):
+                joined.insert(0, segments.pop())
+                blobs += joined[0].blob_count
+            if joined:
+                segments.append(join_in_file(joined, files, temporary=False))
+                self._segments = tuple(segments)
+            counts = [count for segment in segments for count in segment.counts]
+            rows = zip(self._names, self._sizes, counts, strict=True)
+            table = b"".join([_PACK.pack(name.encode("ascii"), size, count) for name, size, count in rows])
+            return table, [(segment.file.name, len(segment.counts)) for segment in segments if segment.file]
 
-    def _entry(self, number: int, position: int) -> PackEntry:
-        at = _COUNT_BYTES + position * ENTRY_BYTES
-        return decode_entry(self._entries[number][at : at + ENTRY_BYTES])
+    def adopt(self, table: bytes, files: Sequence[tuple[MappedFile, int]], listed: Container[str]) -> float:
+        """Take over what was kept: for each file, how many packs are in it. Packs that are not listed are forgotten.
+
+        Returns the share of the entries that belong to those. ValueError or struct.error if it does not fit together.
+        """
+        rows: list[tuple[str, int, int]] = [
+            (name.rstrip(b"\0").decode("ascii"), size, count) for name, size, count in _PACK.iter_unpack(table)
+        ]
+        segments = []
+        first = 0
+        for file, packs in files:
+            counts = [count for _, _, count in rows[first : first + packs]]
+            segments.append(IndexSegment.of_file(first, counts, file))
+            first += packs
+        if first != len(rows):
+            raise ValueError("not every pack is in one of the files")
+        for name, size, _ in rows:
+            self._append(name if name in listed else "", size)
+        self._segments = tuple(segments)
+        gone = sum(count for name, _, count in rows if name not in listed)
+        return gone / max(1, sum(count for _, _, count in rows))
+
+    def _append(self, name: str, size: int) -> None:
+        if name:
+            self._numbers[name] = len(self._names)
+        self._names.append(name)
+        self._sizes.append(size)
+        self._usable.append(True)
+
+    def _push(self, segment: IndexSegment) -> None:
+        """Add a segment. Those in memory at least halve from one to the next, so that each entry is moved seldom."""
+        settled = [item for item in self._segments if item.file is not None]
+        small = [item for item in self._segments if item.file is None]
+        small.append(segment)
+        if self._files is not None and sum(item.blob_count for item in small) * ROW_BYTES > _MEMORY_BYTES:
+            try:
+                settled.append(join_in_file(small, self._files, temporary=True))
+                small.clear()
+                settled = self._join_temporary(settled, self._files)
+            except OSError:
+                self._files = None  # a full disk: then memory has to do
+        while len(small) > 1 and small[-2].blob_count < 2 * small[-1].blob_count:
+            small[-2:] = [join_in_memory(small[-2:])]
+        self._segments = (*settled, *small)
+
+    def _join_temporary(self, segments: list[IndexSegment], files: IndexFiles) -> list[IndexSegment]:
+        kept = [item for item in segments if item.is_kept]
+        temporary = segments[len(kept) :]
+        if len(temporary) > _TEMPORARY_FILES:
+            temporary = [join_in_file(temporary, files, temporary=True)]
+        return [*kept, *temporary]
 
 
-def _records_of(entries: bytes, number: int) -> bytes:
-    pack = number.to_bytes(4, "big")
-    return b"".join(
-        entries[at : at + _PREFIX_BYTES] + pack + position.to_bytes(4, "big")
-        for position, at in enumerate(range(_COUNT_BYTES, len(entries), ENTRY_BYTES))
-    )
+def _with_copy(copies: Sequence[BlobCopy], copy: BlobCopy) -> Sequence[BlobCopy]:
+    if not copies:
+        return (copy,)
+    return tuple(sorted((*copies, copy), key=lambda item: not item.usable))

@@ -112,7 +112,13 @@ class RepositoryContext:
 
     def catalogue(self) -> Catalogue:
         """Return the sealed side, for reading packs and indexes."""
-        return Catalogue(store=self.store, repository_id=self.config.repository_id, maintenance=self.maintenance())
+        config = self.config
+        return Catalogue(
+            store=self.store,
+            repository_id=config.repository_id,
+            maintenance=self.maintenance(),
+            files=self.state.index_cache(config.repository_id, config.medium_id),
+        )
 
     def index(self, *, refresh: bool) -> LoadedIndex:
         """Return the index; `refresh` looks at the store for what is new or gone."""

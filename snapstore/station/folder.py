@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..types import DossierId, MediumId, RepositoryId
 from .caches import MediumCache
 from .identity import Station, load_station
+from .index_cache import IndexCache
 from .keyring import RepositoryKeys, load_keys, update_keys
 from .protection import is_running, make_private_folder, running_mark, state_errors
 
@@ -57,6 +58,10 @@ class StateFolder:
     def medium(self, repository_id: RepositoryId, medium_id: MediumId, dossier_id: DossierId) -> MediumCache:
         """Return the caches of a dossier on a medium."""
         return MediumCache(self._repository(repository_id) / medium_id.hex() / dossier_id.hex())
+
+    def index_cache(self, repository_id: RepositoryId, medium_id: MediumId) -> IndexCache:
+        """Return what is kept of the index of a medium."""
+        return IndexCache(self._repository(repository_id) / medium_id.hex(), repository_id + medium_id)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[bool]:

@@ -1,0 +1,144 @@
+"""What a station keeps of the index of one medium, so that it need not open every index object again.
+
+Here: the files and whether they are whole. Not here: what is in them (`snapstore.blobs`).
+
+    MEDIUM/index             which files belong together, their hashes, and a table; replaced whole
+    MEDIUM/index-*.segment   never altered once written
+
+Rules: everything is a cache. What is missing, damaged, of another repository or medium, or kept under another key,
+reads as nothing and costs only time; every file is hashed when it is opened. The files hold in the clear what the
+maintenance key opens: blob ids, sizes, packs. They are private (mode 0600), not synced, and taken away when nothing
+names them: those of a run that is still writing them are left alone for a day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from ..crypto.derivation import KEY_BYTES, keyed
+from ..errors import DamageError, UnsupportedFormatError
+from ..format.packing import decode, encode
+from ..limits import MIB
+from .protection import make_private_folder
+
+_VERSION: Final = 1
+_BLOCK_BYTES: Final = 4 * MIB  # below this BLAKE3 does not get out of two cores what they have
+_LEFT_OVER_SECONDS: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """One file, mapped. The name is empty if nobody can open it again."""
+
+    name: str
+    data: mmap.mmap
+
+
+class IndexCache:
+    """The kept index of one medium. `owner` names repository and medium."""
+
+    def __init__(self, folder: Path, owner: bytes) -> None:
+        self.folder = folder
+        self._owner = owner
+        self._hashes: dict[str, bytes] = {}
+
+    def read(self, key: bytes) -> tuple[bytes, Sequence[IndexFile]] | None:
+        """Return the table and the files kept under `key`, or None unless every bit of them is as it was written."""
+        for _ in range(2):  # another process of this station may replace them between the two steps
+            try:
+                stored = (self.folder / "index").read_bytes()
+                payload = stored[KEY_BYTES:]
+                if stored[:KEY_BYTES] != keyed(key, payload):
+                    return None
+                record: Any = decode(payload, what="station's index")
+                version, owner, table, files = record
+                if (version, owner) != (_VERSION, self._owner):
+                    return None
+                return table, [self._open(name, file_hash) for name, file_hash in files]
+            except FileNotFoundError:
+                continue
+            except (DamageError, UnsupportedFormatError, OSError, TypeError, ValueError):
+                return None
+        return None
+
+    def write(self, blocks: Iterable[bytes | bytearray | memoryview], *, temporary: bool) -> IndexFile:
+        """Write a file. A temporary one goes when it is no longer mapped. Raises OSError."""
+        make_private_folder(self.folder)
+        if temporary:
+            with tempfile.TemporaryFile(prefix="index-", suffix=".segment", dir=self.folder) as file:
+                for block in blocks:
+                    file.write(block)
+                file.flush()
+                return IndexFile("", _mapped(file.fileno()))
+        name = f"index-{secrets.token_hex(6)}.segment"
+        path = self.folder / name
+        try:
+            with open(path, "x+b", opener=_private) as file:
+                hasher = blake3(max_threads=blake3.AUTO)
+                for block in blocks:
+                    file.write(block)
+                    hasher.update(block)
+                file.flush()
+                self._hashes[name] = hasher.digest()
+                return IndexFile(name, _mapped(file.fileno()))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+
+    def keep(self, key: bytes, table: bytes, names: Sequence[str]) -> None:
+        """Keep `table` and the files with these names instead of what was kept before. Raises OSError."""
+        for name in names:
+            os.stat(self.folder / name)  # another process of this station may have kept something else meanwhile
+        payload = encode([_VERSION, self._owner, table, [[name, self._hashes[name]] for name in names]])
+        temporary = self.folder / f"index-{secrets.token_hex(6)}.new"
+        try:
+            with open(temporary, "xb", opener=_private) as file:
+                file.write(keyed(key, payload) + payload)
+            os.replace(temporary, self.folder / "index")
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        for name in self._hashes.keys() - set(names):
+            del self._hashes[name]
+            with contextlib.suppress(OSError):  # on Windows not while it is mapped: then a day later
+                (self.folder / name).unlink()
+        self._remove_left_over(names)
+
+    def _open(self, name: str, file_hash: bytes) -> IndexFile:
+        with open(self.folder / name, "rb", buffering=0) as file:
+            hasher = blake3(max_threads=blake3.AUTO)
+            block = memoryview(bytearray(min(_BLOCK_BYTES, os.fstat(file.fileno()).st_size)))
+            while count := file.readinto(block):
+                hasher.update(block[:count])
+            if hasher.digest() != file_hash:
+                raise ValueError("the file is not as it was written")
+            self._hashes[name] = file_hash
+            return IndexFile(name, _mapped(file.fileno()))
+
+    def _remove_left_over(self, names: Sequence[str]) -> None:
+        oldest = time.time() - _LEFT_OVER_SECONDS
+        for path in self.folder.glob("index-*"):
+            with contextlib.suppress(OSError):
+                if path.name not in names and path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
