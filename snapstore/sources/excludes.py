@@ -38,7 +38,7 @@ _FLAGS: Final = re.DOTALL | (re.IGNORECASE if WINDOWS else 0)  # a name may hold
 class ExcludeRules:
     """Decides for one entry at a time. Immutable, safe to share between threads."""
 
-    __slots__ = ("_patterns", "exclude_caches", "larger_than", "one_file_system")
+    __slots__ = ("_identity", "_patterns", "exclude_caches", "larger_than", "one_file_system")
 
     def __init__(
         self,
@@ -65,6 +65,17 @@ class ExcludeRules:
         for pattern in patterns:
             ruled.extend(_compile(pattern, "the exclude patterns"))
         self._patterns = tuple(reversed(ruled))
+        told = [(pattern.pattern, excluded) for pattern, excluded in self._patterns], larger_than, exclude_caches
+        self._identity = repr(told).encode("utf-8", "backslashreplace")
+
+    @property
+    def may_exclude(self) -> bool:
+        """Whether `excludes` says yes to anything at all."""
+        return bool(self._patterns) or self.larger_than is not None
+
+    def fingerprint(self, folder_in_snapshot: bytes) -> bytes:
+        """Return bytes that are equal only where the same is left out in the folder at that path."""
+        return self._identity + folder_in_snapshot if self._patterns else self._identity
 
     def excludes(self, path_in_snapshot: str, *, is_directory: bool, size: int) -> bool:
         """Tell whether an entry, and all below it, is left out. The root ("") never is."""

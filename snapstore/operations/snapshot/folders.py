@@ -7,21 +7,22 @@ had, if the cache is trusted. The folder's own entry goes to its parent, or is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ...blobs.trees import DirectoryBuilder
 from ...format.tree import Chunk, TreeEntry, encode_entry
 from ...types import BlobId, EntryType, PlainHash
 from .job import Counts, Job
-from .reuse import FolderRow, decode_cached
+from .reuse import NOTHING_OWN, FolderRow, OwnCounts, decode_cached
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(NamedTuple):
     encoded: bytes
-    entry: TreeEntry | None
-    """None for one taken from the cache as it was; decoded only if the folder's node is built anew."""
+    signature: bytes | None
+    children: Sequence[BlobId] | None
+    """None for one taken from the cache as it was; found only if the folder's node is built anew."""
     entries: int
     size: int
 
@@ -36,19 +37,27 @@ class Folder:
     source: bytes | None
     """The key of its row in the cache; None for a folder that is not a source folder."""
     row: FolderRow
+    look: bytes | None = None
+    """What stands for its files if nothing in it needs a look of its own; see `reuse`."""
+    own: OwnCounts = NOTHING_OWN
+    as_it_was: bool = False
+    """All but its folders is as the row has it, and no line was made for it."""
     unchanged: bool = True
     """So far everything came from the cache as it was."""
-    new_row: FolderRow = field(default_factory=FolderRow)
-    _lines: dict[bytes, _Line] = field(default_factory=dict)
+    _files: dict[bytes, _Line] = field(default_factory=dict)
+    _folders: dict[bytes, _Line] = field(default_factory=dict)
 
     def child_path(self, name: bytes) -> bytes:
         """Return the path in the snapshot of something in this folder."""
         return self.path + b"/" + name if self.path else name
 
-    def add(self, entry: TreeEntry, signature: bytes | None, counts: Counts) -> None:
-        """Add an entry that is not a folder, and count a file as new, changed or unchanged."""
+    def add(self, entry: TreeEntry, signature: bytes | None, children: Sequence[BlobId], counts: Counts) -> None:
+        """Add an entry that is not a folder, and count a file as new, changed or unchanged.
+
+        `children` are the blobs that it refers to directly."""
         encoded = encode_entry(entry)
-        known_signature, known = self.row.files.get(entry.name, (None, None))
+        name = entry.name
+        known_signature, known = self.row.files.get(name, (None, None))
         if entry.type is EntryType.FILE:
             if known is None:
                 counts.files_new += 1
@@ -56,54 +65,93 @@ class Folder:
                 counts.files_unchanged += 1  # perhaps read again, because a neighbour in its bundle changed
             else:
                 counts.files_changed += 1
-        self._lines[entry.name] = _Line(encoded, entry, 1, entry.size or 0)
-        self.new_row.files[entry.name] = (signature, encoded)
+        if signature is None:
+            self.look = None
         if known != encoded:
             self.unchanged = False
+        self._files[name] = _Line(encoded, signature, children, 1, entry.size or 0)
 
     def add_cached(self, name: bytes, signature: bytes, encoded: bytes, size: int) -> None:
         """Add an entry exactly as the cache has it."""
-        self._lines[name] = _Line(encoded, None, 1, size)
-        self.new_row.files[name] = (signature, encoded)
+        self._files[name] = _Line(encoded, signature, None, 1, size)
 
-    def add_folder(self, entry: TreeEntry) -> None:
+    def add_folder(self, entry: TreeEntry, job: Job) -> None:
         """Add a folder that is closed."""
         assert entry.totals is not None
         encoded = encode_entry(entry)
-        self._lines[entry.name] = _Line(encoded, entry, entry.totals[0] + 1, entry.totals[1])
-        self.new_row.folders[entry.name] = encoded
+        self._folders[entry.name] = _Line(encoded, None, children_of(entry, job), entry.totals[0] + 1, entry.totals[1])
         if self.row.folders.get(entry.name) != encoded:
             self.unchanged = False
 
     def close(self, job: Job) -> TreeEntry:
         """Save the folder's nodes, hand its entry to the parent and return it."""
-        entries = sum(line.entries for line in self._lines.values())
-        size = sum(line.size for line in self._lines.values())
-        subtree = self.row.subtree
-        same = len(self.row.files) == len(self.new_row.files) and len(self.row.folders) == len(self.new_row.folders)
-        if subtree is None or not (same and self.unchanged and job.previous.trusted):
-            subtree = self._build(job)
-        else:
+        trusted = job.previous.trusted and self.unchanged and len(self.row.folders) == len(self._folders)
+        if trusted and self.as_it_was and self.row.subtree is not None:
             job.counts.reused = True
-        self.new_row.subtree, self.new_row.totals = subtree, (entries, size)
-        if self.source is not None:
-            job.previous.keep(self.source, self.new_row)
-        closed = replace(self.entry, subtree=subtree, totals=(entries, size))
+            subtree, totals = self.row.subtree, self.row.totals
+            if self.source is not None:
+                job.previous.keep_as_it_was(self.source, self.row)
+        else:
+            if self.as_it_was:
+                self._take_lines()
+            same = trusted and len(self.row.files) == len(self._files)
+            subtree, totals = self._close_lines(job, same=same)
+        closed = self.entry._replace(subtree=subtree, totals=totals)
         if self.parent is not None:
-            self.parent.add_folder(closed)
-        self._lines.clear()
+            self.parent.add_folder(closed, job)
+        self._files.clear()
+        self._folders.clear()
         return closed
+
+    def _take_lines(self) -> None:
+        """Make the lines that the look spared: a folder below has changed."""
+        for name, (signature, encoded) in self.row.files.items():
+            entry = decode_cached(encoded)
+            size = 0 if entry is None else entry.size or 0
+            self._files[name] = _Line(encoded, signature, None, 1, size)
+
+    def _close_lines(self, job: Job, *, same: bool) -> tuple[tuple[int, PlainHash], tuple[int, int]]:
+        below = self._folders.values()
+        size = sum([line.size for line in self._files.values()]) + sum([line.size for line in below])
+        totals = (len(self._files) + sum([line.entries for line in below]), size)
+        if same and self.row.subtree is not None:
+            job.counts.reused = True
+            subtree = self.row.subtree
+        else:
+            subtree = self._build(job)
+        if self.source is not None:
+            self._keep(job, subtree, totals)
+        return subtree, totals
+
+    def _keep(self, job: Job, subtree: tuple[int, PlainHash], totals: tuple[int, int]) -> None:
+        row = FolderRow(
+            look=self.look if len(self._files) == self.own.files + self.own.others else None,
+            own=self.own,
+            subtree=subtree,
+            totals=totals,
+            folders={name: line.encoded for name, line in self._folders.items()},
+        )
+        flat: list[bytes | None] = []
+        for name, line in self._files.items():
+            flat += (name, line.signature, line.encoded)
+        assert self.source is not None
+        job.previous.keep(self.source, row, flat)
 
     def _build(self, job: Job) -> tuple[int, PlainHash]:
         builder = DirectoryBuilder(
             job.saver.save_tree, lambda plain_hash: job.saver.blob_id(plain_hash, shared=False), job.node_cut_key
         )
-        for name in sorted(self._lines):
-            line = self._lines[name]
-            entry = line.entry if line.entry is not None else decode_cached(line.encoded)
-            children = [] if entry is None else children_of(entry, job)
+        for name, line in sorted(_merged(self._files, self._folders)):
+            children = line.children
+            if children is None:
+                entry = decode_cached(line.encoded)
+                children = [] if entry is None else children_of(entry, job)
             builder.add_entry(name, line.encoded, children, entries=line.entries, size=line.size)
         return builder.finish()
+
+
+def _merged(files: dict[bytes, _Line], folders: dict[bytes, _Line]) -> Iterable[tuple[bytes, _Line]]:
+    return {**files, **folders}.items()
 
 
 def children_of(entry: TreeEntry, job: Job) -> Sequence[BlobId]:

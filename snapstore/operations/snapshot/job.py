@@ -17,7 +17,7 @@ from ...sources.scanned import ScannedEntry
 from ...types import Problem
 from ..meter import Meter
 from .pipeline import Pipeline
-from .reuse import Previous
+from .reuse import OwnCounts, Previous
 
 
 @dataclass(slots=True)
@@ -34,6 +34,12 @@ class Counts:
     raw_bytes_read: int = 0
     reused: bool = False
     """Something was taken from the last snapshot without looking up each blob."""
+
+    def take(self, own: OwnCounts) -> None:
+        """Add what is in a folder itself."""
+        self.files += own.files
+        self.others += own.others
+        self.total_bytes += own.bytes
 
 
 @dataclass(slots=True)

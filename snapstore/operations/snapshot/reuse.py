@@ -2,10 +2,12 @@
 
 Here: the rows of the folder cache, and whether they may be trusted. Not here: reading files.
 
-Shape of a row, one for each source folder, msgpack: 0 files `[name, signature or nil, encoded entry]`, 1 folders
-`[name, encoded entry]`, 2 `[level, h]` of the folder's node, 3 `[entries, bytes]` below it. The signature is what
-`lstat` said (size, times, inode, mode, owner); nil where the file had changed so shortly before that a later change
-might not show.
+Shape of a row, one for each source folder, msgpack: 0 the look (16 bytes, or nil), 1 `[files, others, bytes]` in the
+folder itself, 2 `[level, h]` of the folder's node, 3 `[entries, bytes]` below it, 4 folders `[name, encoded entry]`,
+5 all else, packed by itself: name, signature or nil, encoded entry, name, ... The signature is what `lstat` said (size,
+times, inode, mode, owner); nil where the file had changed so shortly before that a later change might not show. The
+look stands for all signatures and for the rules by which files are left out: a folder that looks the same is taken
+over without an object for each file.
 
 Rules: rows are trusted as they are only while every pack of the last snapshot is still there, whole and not condemned.
 Otherwise each entry's blobs are looked up one by one, and what is missing is read again. A row that does not decode is
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -26,23 +28,57 @@ from ...errors import SnapstoreError
 from ...format.pack import BlobKind
 from ...format.packing import decode
 from ...format.tree import Chunk, ChunkLeaf, ChunkNode, TreeEntry, entry_from_map
-from ...sources.scanned import ScannedEntry
+from ...sources.excludes import CACHE_TAG_NAME, ExcludeRules
+from ...sources.look import FolderLook
+from ...sources.scanned import SETTLED_AFTER_NS, ScannedEntry
 from ...station.caches import FolderCache
 from ...types import PlainHash
+
+_CHECK_BYTES = 16
+_NO_FILES: bytes = msgpack.packb([])
+
+
+class OwnCounts(NamedTuple):
+    """What is in a folder itself, not below it."""
+
+    files: int = 0
+    others: int = 0
+    bytes: int = 0
+
+
+NOTHING_OWN = OwnCounts()
 
 
 @dataclass(slots=True)
 class FolderRow:
     """What the cache knows of one folder."""
 
-    files: dict[bytes, tuple[bytes | None, bytes]] = field(default_factory=dict)
-    folders: dict[bytes, bytes] = field(default_factory=dict)
+    look: bytes | None = None
+    own: OwnCounts = NOTHING_OWN
     subtree: tuple[int, PlainHash] | None = None
     totals: tuple[int, int] = (0, 0)
+    folders: dict[bytes, bytes] = field(default_factory=dict)
+    packed: bytes = _NO_FILES
+    stored: bytes = b""
+    """The row as the cache holds it."""
+    _files: dict[bytes, tuple[bytes | None, bytes]] | None = None
+
+    @property
+    def files(self) -> dict[bytes, tuple[bytes | None, bytes]]:
+        """Signature and encoded entry of everything that is not a folder, by name; made when first asked for."""
+        if self._files is None:
+            try:
+                flat = msgpack.unpackb(self.packed)
+                self._files = {
+                    name: (signature, entry)
+                    for name, signature, entry in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+                }
+            except (ValueError, TypeError):
+                self._files = {}
+        return self._files
 
 
 _NOTHING = FolderRow()
-_CHECK_BYTES = 16
 
 
 class Previous:
@@ -59,31 +95,52 @@ class Previous:
         if stored is None or stored[:_CHECK_BYTES] != _check(folder, stored[_CHECK_BYTES:]):
             return _NOTHING
         try:
-            files, folders, subtree, totals = msgpack.unpackb(stored[_CHECK_BYTES:])
+            look, own, subtree, totals, folders, packed = msgpack.unpackb(stored[_CHECK_BYTES:])
             return FolderRow(
-                files={name: (signature, entry) for name, signature, entry in files},
-                folders={name: entry for name, entry in folders},  # noqa: C416  msgpack gives lists
+                look=look,
+                own=OwnCounts(*own),
                 subtree=None if subtree is None else (subtree[0], PlainHash(subtree[1])),
                 totals=(totals[0], totals[1]),
+                folders={name: entry for name, entry in folders},  # noqa: C416  msgpack gives lists
+                packed=packed,
+                stored=stored,
             )
         except (ValueError, TypeError, IndexError):
             return _NOTHING
 
-    def keep(self, folder: bytes, row: FolderRow) -> None:
-        """Remember a folder for the next snapshot."""
+    def keep(self, folder: bytes, row: FolderRow, files: Sequence[bytes | None]) -> None:
+        """Remember a folder for the next snapshot. `files`: name, signature, entry, name, ... of all but folders."""
         record: list[Any] = [
-            [[name, signature, entry] for name, (signature, entry) in row.files.items()],
-            list(row.folders.items()),
+            row.look,
+            row.own,
             row.subtree,
             row.totals,
+            list(row.folders.items()),
+            msgpack.packb(files),
         ]
         packed = msgpack.packb(record)
         self._new.put(folder, _check(folder, packed) + packed)
+
+    def keep_as_it_was(self, folder: bytes, row: FolderRow) -> None:
+        """Remember a folder in which, and below which, nothing changed."""
+        self._new.put(folder, row.stored)
 
 
 def _check(folder: bytes, packed: bytes) -> bytes:
     """Return what a row begins with: a wrong bit in a cache would become a snapshot that cannot be restored."""
     return digest(digest(folder) + packed)[:_CHECK_BYTES]
+
+
+def look_of(look: FolderLook, path: bytes, rules: ExcludeRules, now_ns: int) -> bytes | None:
+    """Return what stands for everything in a folder but its folders, or None if that must be looked at one by one.
+
+    `path` is the folder's in the snapshot: what is left out may depend on it.
+    """
+    if not look.plain or not look.complete or look.newest_ns + SETTLED_AFTER_NS > now_ns:
+        return None
+    if rules.exclude_caches and CACHE_TAG_NAME in look.signature:
+        return None  # what is left out depends on a file's content
+    return digest(digest(rules.fingerprint(path)) + look.signature)[:_CHECK_BYTES]
 
 
 def signature_of(entry: ScannedEntry) -> bytes:
