@@ -97,14 +97,14 @@ def _daily(target: Path, scale: Scale) -> None:
 
 
 def _two_dossiers(target: Path, scale: Scale) -> None:
-    """The files of the shop that are large enough to be shared, twice."""
+    """The files of the shop that are large enough to be shared, twice; as links, which cost no space."""
     shop = ensure("shop", target.parent, scale)
     for copy in ("first", "second"):
         for path in shop.rglob("*"):
             if path.is_file() and path.stat().st_size >= SHARED_FROM_BYTES:
                 wanted = target / copy / path.relative_to(shop)
                 wanted.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, wanted)
+                os.link(path, wanted)
 
 
 def _many_small(target: Path, scale: Scale) -> None:
@@ -139,7 +139,7 @@ def ensure(name: str, folder: Path, scale: Scale) -> Path:
     return target
 
 
-def largest_size_near(folder: Path, wanted: int) -> Path:
+def file_of_about(folder: Path, wanted: int) -> Path:
     """Return the regular file whose size is nearest to `wanted`, the first by name of several."""
     best: tuple[int, str] | None = None
     for base, _, names in os.walk(folder):
