@@ -1,7 +1,7 @@
 """Compression of blobs behind a one-byte tag.
 
-Here: `compress`, which decides whether compression pays, and `decompress`, which never gives back more than was asked
-for. Not here: sealing, and which blobs there are.
+Here: `compress` and `compress_many`, which decide whether compression pays, and `decompress`, which never gives back
+more than was asked for. Not here: sealing, and which blobs there are.
 
 Rules: `decompress` is total: any bytes give exactly `raw_size` bytes or an error, and memory is bounded by
 `raw_size`. zstandard believes a frame's announced size over the caller's, so the frame header is read first. A zstd
@@ -12,6 +12,7 @@ borrowed from a deque, whose `pop` and `append` are atomic.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import zstandard
@@ -29,37 +30,63 @@ _PROBE_LEVEL: Final = 1
 _PROBE_GAIN: Final = 32  # a probe must shrink by 1/32; JPEG and ZIP give less than 1/100, text more than 1/3
 _POOL_CONTEXTS: Final = 8  # more workers than this make and drop contexts; each holds about 1 MiB
 
+_PROBE_ALWAYS_BYTES: Final = 256 * KIB  # from here on a probe costs below 1/50 of what it may save
+
 _compressors: deque[tuple[int, zstandard.ZstdCompressor]] = deque(maxlen=_POOL_CONTEXTS)
+_probers: deque[zstandard.ZstdCompressor] = deque(maxlen=_POOL_CONTEXTS)
 _decompressors: deque[zstandard.ZstdDecompressor] = deque(maxlen=_POOL_CONTEXTS)
 
 
-def _compress(data: bytes | memoryview, level: int) -> bytes:
+def compress(data: bytes | memoryview, *, level: int = DEFAULT_LEVEL) -> tuple[int, bytes]:
+    """The tag and the bytes to seal. The tag is RAW, and the bytes are the data, unless zstd makes them fewer."""
+    return _compress_run((data,), level, shrank=False)[0]
+
+
+def compress_many(pieces: Sequence[bytes | memoryview], *, level: int = DEFAULT_LEVEL) -> list[tuple[int, bytes]]:
+    """As `compress`, for pieces that follow each other in their files.
+
+    Only large pieces are probed, and those after one that did not shrink: most are like the one before, and where all
+    shrink, a probe of each took a sixth of the time of compression.
+    """
+    return _compress_run(pieces, level, shrank=True)
+
+
+def _compress_run(pieces: Sequence[bytes | memoryview], level: int, *, shrank: bool) -> list[tuple[int, bytes]]:
+    context = _borrow_compressor(level)
+    results: list[tuple[int, bytes]] = []
+    for data in pieces:
+        raw_size = len(data)
+        suspect = raw_size >= _PROBE_ALWAYS_BYTES or (not shrank and raw_size >= _PROBE_MIN_INPUT_BYTES)
+        if not suspect or _compresses(data):
+            compressed = context.compress(data)
+            shrank = len(compressed) < raw_size
+            if shrank:
+                results.append((ZSTD, compressed))
+                continue
+        shrank = False
+        results.append((RAW, bytes(data)))
+    _compressors.append((level, context))
+    return results
+
+
+def _borrow_compressor(level: int) -> zstandard.ZstdCompressor:
     try:
         kept_level, context = _compressors.pop()
     except IndexError:
-        kept_level, context = level, zstandard.ZstdCompressor(level=level)
-    if kept_level != level:
-        context = zstandard.ZstdCompressor(level=level)
-    compressed = context.compress(data)
-    _compressors.append((level, context))
-    return compressed
+        return zstandard.ZstdCompressor(level=level)
+    return context if kept_level == level else zstandard.ZstdCompressor(level=level)
 
 
 def _compresses(data: bytes | memoryview) -> bool:
     """Whether a sample from the middle shrinks; headers at the start of files say little of the rest."""
     start = (len(data) - _PROBE_BYTES) // 2
-    sample = data[start : start + _PROBE_BYTES]
-    compressed = zstandard.ZstdCompressor(level=_PROBE_LEVEL).compress(sample)
+    try:
+        context = _probers.pop()
+    except IndexError:
+        context = zstandard.ZstdCompressor(level=_PROBE_LEVEL)
+    compressed = context.compress(data[start : start + _PROBE_BYTES])
+    _probers.append(context)
     return len(compressed) < _PROBE_BYTES - _PROBE_BYTES // _PROBE_GAIN
-
-
-def compress(data: bytes | memoryview, *, level: int = DEFAULT_LEVEL) -> tuple[int, bytes]:
-    """The tag and the bytes to seal. The tag is RAW, and the bytes are the data, unless zstd makes them fewer."""
-    if len(data) < _PROBE_MIN_INPUT_BYTES or _compresses(data):
-        compressed = _compress(data, level)
-        if len(compressed) < len(data):
-            return ZSTD, compressed
-    return RAW, bytes(data)
 
 
 def decompress(tag: int, data: bytes, *, raw_size: int) -> bytes:

@@ -37,10 +37,10 @@ SHARED_MIN_FILE_BYTES: Final = 256 * KIB  # below this, guessing a file's conten
 
 # --- small files -------------------------------------------------------------------------------------------------
 INLINE_MAX_BYTES: Final = 512  # a reference and its index line cost about 250 bytes
-BUNDLE_FILE_MAX_BYTES: Final = 16 * KIB
-BUNDLE_MIN_BYTES: Final = 16 * KIB
-BUNDLE_MEAN_BYTES: Final = 32 * KIB  # expected bytes beyond the minimum before a cut
-BUNDLE_MAX_BYTES: Final = 64 * KIB
+BUNDLE_FILE_MAX_BYTES: Final = 64 * KIB
+BUNDLE_MIN_BYTES: Final = 64 * KIB
+BUNDLE_MEAN_BYTES: Final = 64 * KIB  # expected bytes beyond the minimum before a cut
+BUNDLE_MAX_BYTES: Final = 256 * KIB
 INLINE_CHUNKS_MAX: Final = 8  # chunk references kept in the entry itself: a document of 300 KB needs no chunk list
 INLINE_XATTR_MAX_BYTES: Final = 2 * KIB  # larger extended attributes go to a data blob of their own
 
@@ -60,6 +60,7 @@ READ_WINDOW_BYTES: Final = 1 * MIB  # ranged reads are widened to this, so that 
 
 # --- work in progress --------------------------------------------------------------------------------------------
 BATCH_BYTES: Final = 1 * MIB  # what one worker seals at a time: large enough to hide a thread switch
+BATCH_ITEMS: Final = 256  # small blobs a worker takes at a time, however few bytes they have
 PENDING_BYTES: Final = 24 * MIB  # plaintext read ahead of the workers; bounds memory whatever the tree's size
 PROGRESS_INTERVAL_SECONDS: Final = 0.1
 PROBLEMS_KEPT: Final = 1000  # problems stored with a snapshot; the count is always exact

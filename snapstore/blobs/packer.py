@@ -11,9 +11,9 @@ which has sealed bytes only. A writer that failed once refuses to go on. For one
 from __future__ import annotations
 
 import contextlib
-import random
+import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,25 +24,43 @@ from ..crypto.keys import MaintenanceKeys
 from ..errors import BrokenWriterError, DamagedObjectError, StationStateError
 from ..format.index import IndexedPack, encode_index
 from ..format.names import new_name, object_path, pack_path
-from ..format.pack import BlobKind, PackEntry, decode_header, encode_entries, encode_header, header_size, padding_needed
+from ..format.pack import (
+    COUNT,
+    ENTRY,
+    ENTRY_BYTES,
+    TRAILER_BYTES,
+    BlobKind,
+    PackEntry,
+    decode_header,
+    encode_entries,
+    encode_header_of,
+    encode_placed,
+    header_size,
+    padding_needed,
+)
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
 from ..stores.protocol import Store
 from ..types import RepositoryId
 from .sealer import SealedBlob
+from .spooled import SpooledPack
 
 _SHUFFLE_BYTES: Final = 2 * MIB  # what waits in memory to be shuffled
-_HEADER_SIZE_BYTES: Final = 4
-_RANDOM: Final = random.SystemRandom()  # an order that can be predicted could be undone
+_KEY_BYTES: Final = 8  # of chance for each blob: where it goes among its neighbours
 
 
 class _OpenPack:
-    """One pack being built."""
+    """One pack being built. `entries` are encoded: objects of ten fields each would take four times as much memory."""
 
     def __init__(self, spool: Path) -> None:
         self.file: BinaryIO = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115  closed by `close`
-        self.entries: list[PackEntry] = []
+        self.entries = bytearray()
         self.size = 0
         self._hasher = blake3()
+
+    @property
+    def count(self) -> int:
+        """How many blobs it has."""
+        return len(self.entries) // ENTRY_BYTES
 
     def write(self, data: bytes) -> None:
         """Append bytes; the hash covers what was meant, not what the disk made of it."""
@@ -55,23 +73,22 @@ class _OpenPack:
 
     def has_room(self, stored_size: int, count: int) -> bool:
         """Tell whether `count` blobs more fit. A pack that is nearly as large as its target wastes least on padding."""
-        if not self.entries:
-            return True
-        return self.size + stored_size + header_size(len(self.entries) + count) <= PACK_TARGET_BYTES
+        return self.size + stored_size + header_size(self.count + count) <= PACK_TARGET_BYTES
 
-    def append(self, blob: SealedBlob) -> None:
-        """Append a blob."""
-        self.entries.append(blob.entry._replace(offset=self.size))
-        self.size += len(blob.stored)
-        self.write(blob.stored)
+    def append(self, blobs: Sequence[SealedBlob]) -> None:
+        """Append blobs in one write."""
+        entries, self.size = encode_placed([blob.entry for blob in blobs], self.size)
+        self.entries += entries
+        self.write(b"".join([blob.stored for blob in blobs]))
 
     def absorb(self, other: _OpenPack) -> None:
         """Append everything of `other`."""
         other.file.seek(0)
         while block := other.file.read(MIB):
             self.write(block)
-        self.entries.extend(entry._replace(offset=entry.offset + self.size) for entry in other.entries)
-        self.size += other.size
+        moved = map(PackEntry._make, ENTRY.iter_unpack(other.entries))
+        entries, self.size = encode_placed(moved, self.size)
+        self.entries += entries
         other.file.close()
 
 
@@ -100,11 +117,17 @@ class PackWriter:
         self.stored_bytes = 0
 
     def add(self, blob: SealedBlob) -> None:
-        """Take a sealed blob; stores a pack whenever one is full. Errors of the store come out here."""
+        """Take a sealed blob; as `add_many`."""
+        self.add_many((blob,))
+
+    def add_many(self, blobs: Sequence[SealedBlob]) -> None:
+        """Take sealed blobs of one kind; stores a pack whenever one is full. Errors of the store come out here."""
         self._guard()
-        kind = BlobKind(blob.entry.kind)
-        self._waiting[kind].append(blob)
-        self._waiting_bytes[kind] += len(blob.stored)
+        if not blobs:
+            return
+        kind = BlobKind(blobs[0].entry.kind)
+        self._waiting[kind].extend(blobs)
+        self._waiting_bytes[kind] += sum([len(blob.stored) for blob in blobs])
         if self._waiting_bytes[kind] >= _SHUFFLE_BYTES:
             self._run(lambda: self._place(kind))
 
@@ -145,7 +168,7 @@ class PackWriter:
             packs.sort(key=lambda pack: pack.size)
             while packs:
                 pack = packs[0]  # each stays on the list until it is closed, so that a failure closes it too
-                while len(packs) > 1 and pack.has_room(packs[1].size, len(packs[1].entries)):
+                while len(packs) > 1 and pack.has_room(packs[1].size, packs[1].count):
                     pack.absorb(packs[1])
                     del packs[1]
                 if pack.entries:
@@ -159,53 +182,46 @@ class PackWriter:
         self._waiting_bytes[kind] = 0
         if not blobs:
             return
-        _RANDOM.shuffle(blobs)
         wanted = OPEN_DATA_PACKS if kind is BlobKind.DATA else 1
+        for position, share in enumerate(_scattered(blobs, wanted)):
+            self._fill(kind, position, share)
+
+    def _fill(self, kind: BlobKind, position: int, blobs: Sequence[SealedBlob]) -> None:
+        """Append blobs to the open pack at `position`, storing it when it is full."""
         packs = self._open[kind]
-        while len(packs) < wanted:
+        while len(packs) <= position:
             packs.append(_OpenPack(self._spool))
-        for blob in blobs:
-            position = _RANDOM.randrange(len(packs))
-            if not packs[position].has_room(len(blob.stored), 1):
+        while blobs:
+            fitting = _fitting(packs[position], blobs)
+            packs[position].append(blobs[:fitting])
+            blobs = blobs[fitting:]
+            if blobs:
                 full, packs[position] = packs[position], _OpenPack(self._spool)
                 self._store_pack(full)
-            packs[position].append(blob)
 
     def _store_pack(self, pack: _OpenPack) -> None:
+        entries = COUNT.pack(pack.count) + pack.entries
         with pack.file as file:
-            pack.write(random_bytes(padding_needed(pack.size, len(pack.entries))))
-            header = encode_header(self._maintenance, self._repository_id, pack.entries)
-            self._check_header(header, pack)
+            pack.write(random_bytes(padding_needed(pack.size, pack.count)))
+            header = encode_header_of(self._maintenance, self._repository_id, entries)
+            self._check_header(header, entries)
             pack.write(header)
             size = file.tell()
             name = new_name(pack.digest())
-            self._check_spooled(pack)
-            file.seek(0)
-            self._store.put(pack_path(name), file, size=size)
+            spooled = SpooledPack(file, size, pack.digest(), str(self._spool))
+            self._store.put(pack_path(name), spooled.as_file(), size=size)
+            spooled.prove()
         self.stored_bytes += size
-        indexed = IndexedPack(name=name, pack_size=size, entries_bytes=encode_entries(pack.entries))
+        indexed = IndexedPack(name=name, pack_size=size, entries_bytes=entries)
         self._unindexed.append(indexed)
         self._on_pack(indexed)
         if len(self._unindexed) >= INDEX_EVERY_PACKS:
             self._write_index()
 
-    def _check_spooled(self, pack: _OpenPack) -> None:
-        """See that the temporary file holds what was meant: the store can compare only with that file."""
-        hasher = blake3()
-        pack.file.seek(0)
-        while block := pack.file.read(MIB):
-            hasher.update(block)
-        if hasher.digest() != pack.digest():
-            raise DamagedObjectError(
-                f"A pack did not come back from {self._spool} as it was written there; it was not stored. "
-                "Test that disk and this computer's memory.",
-                code="verification_failed",
-            )
-
-    def _check_header(self, header: bytes, pack: _OpenPack) -> None:
-        sealed = header[:-_HEADER_SIZE_BYTES]
+    def _check_header(self, header: bytes, entries: bytes) -> None:
+        sealed = header[:-TRAILER_BYTES]
         decoded = decode_header(self._maintenance, self._repository_id, sealed, blob_area=None)
-        if list(decoded) != pack.entries:
+        if encode_entries(decoded) != entries:
             raise DamagedObjectError(
                 "A pack's header did not come back as it was written; the pack was not stored.",
                 code="verification_failed",
@@ -218,3 +234,26 @@ class PackWriter:
         self._store.put(object_path("index", new_name(blake3(data).digest())), data)
         self.stored_bytes += len(data)
         self._unindexed = []
+
+
+def _scattered(blobs: Sequence[SealedBlob], parts: int) -> list[list[SealedBlob]]:
+    """Deal blobs out by chance, in an order of chance. An order that can be predicted could be undone."""
+    count = len(blobs)
+    randomness = random_bytes(_KEY_BYTES * count + count)
+    keys = struct.unpack_from(f"<{count}Q", randomness)
+    dealt: list[list[SealedBlob]] = [[] for _ in range(parts)]
+    for at in sorted(range(count), key=keys.__getitem__):
+        dealt[randomness[_KEY_BYTES * count + at] % parts].append(blobs[at])
+    return dealt
+
+
+def _fitting(pack: _OpenPack, blobs: Sequence[SealedBlob]) -> int:
+    """How many of the next blobs go into the pack: all, but once in a pack's life. An empty one takes any blob."""
+    if pack.has_room(sum([len(blob.stored) for blob in blobs]), len(blobs)):
+        return len(blobs)
+    size = 0
+    for count, blob in enumerate(blobs):
+        size += len(blob.stored)
+        if not pack.has_room(size, count + 1):
+            return count if count or pack.entries else 1
+    return len(blobs)

@@ -1,11 +1,14 @@
 """Plaintext in, h out: deduplication, worker threads, packs.
 
-Here: batches of chunks going through a few sealing threads into one writing thread. Not here: files, trees, manifests.
+Here: batches of chunks and of tree nodes going through a few sealing threads into one writing thread. Not here: files,
+trees, manifests.
 
     caller --batch--> workers: hash, look up, compress, seal, verify --blobs--> writer: packs, store
 
-Rules: the queue to the writer is bounded, and callers bound what they submit (`Batch.result` blocks), so memory stays
-flat. A copy that some other dossier stored is reused only after it was fetched and opened once
+Rules: a batch is the unit of everything (a future, a look-up, a lock taken, a draw of randomness), since what is done
+blob by blob between threads costs more than the ciphers. The queue to the writer is bounded, and callers bound what
+they submit, so memory stays flat. A blob is claimed by the first thread that meets it, until the pack that holds it is
+in the index. A copy that some other dossier stored is reused only after it was fetched and opened once
 (docs/format/05-blobs.md). `relied` collects every pack that a returned h needs. The first error of any thread comes
 out of every later call."""
 
@@ -14,21 +17,24 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from ..format.index import IndexedPack
-from ..format.pack import BlobKind
-from ..format.tree import decode_node
+from ..format.node_check import NodeChecker
+from ..format.pack import BlobKind, entry_ids
+from ..limits import BATCH_BYTES, BATCH_ITEMS
 from ..types import BlobId, PlainHash
 from .index import BlobCopy, BlobIndex
 from .packer import PackWriter
 from .reader import BlobReader
-from .sealer import BlobSealer, SealedBlob
+from .sealer import BlobSealer, PlainBlob, SealedBlob
 
-_QUEUE_BATCHES: Final = 16
+_QUEUE_BATCHES: Final = 8
 _MAX_WORKERS: Final = 4  # beyond this the interpreter lock, not the ciphers, sets the pace
+_TREE_BATCHES: Final = 16  # that wait for a worker, before the caller does
 
 
 class BlobSaver:
@@ -47,14 +53,18 @@ class BlobSaver:
         self.blobs_reused = 0
         self._index = index
         self._reader = reader
-        self._claimed: set[tuple[BlobKind, BlobId]] = set()
+        self._claimed: dict[BlobKind, set[BlobId]] = {kind: set() for kind in BlobKind}
+        self._own_packs: set[str] = set()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._packs: PackWriter | None = None
         self._queue: queue.Queue[list[SealedBlob] | None] = queue.Queue(_QUEUE_BATCHES)
         workers = min(_MAX_WORKERS, max(2, os.cpu_count() or 2))
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="snapstore-seal")
-        self._trees: list[Future[None]] = []
+        self._nodes: list[tuple[bytes, PlainHash, Iterable[BlobId]]] = []
+        self._node_bytes = 0
+        self._checker = NodeChecker()
+        self._node_batches: deque[Future[None]] = deque()
         self._writer = threading.Thread(target=self._write, name="snapstore-write", daemon=True)
 
     def start(self, packs: PackWriter) -> None:
@@ -77,9 +87,13 @@ class BlobSaver:
 
     def on_pack(self, pack: IndexedPack) -> None:
         """Take note of a pack that was stored; called from the writing thread."""
-        self._index.add(pack)
+        kind, ids = entry_ids(pack.entries_bytes)
         with self._lock:
             self.relied[pack.name] = pack.pack_size
+            self._own_packs.add(pack.name)
+        self._index.add(pack)
+        with self._lock:
+            self._claimed[kind].difference_update(ids)  # from here on the index knows them
 
     def submit(self, chunks: Sequence[bytes], *, shared: Sequence[bool]) -> Future[list[PlainHash]]:
         """Hash and save chunks in the background; the result are their h, in order."""
@@ -90,36 +104,35 @@ class BlobSaver:
         """Hash a tree node now and save it in the background."""
         self._raise_failure()
         plain_hash = self.sealer.keys.own.hash(plaintext)
-        blob_id = self.sealer.keys.own.address(plain_hash)[0]
-        if not self._known(BlobKind.TREE, blob_id, plain_hash, shared=False):
-            self._trees.append(self._workers.submit(self._seal_tree, plaintext, plain_hash, list(children)))
-            if len(self._trees) > 256:
-                self._settle(self._trees[:128])
-                del self._trees[:128]
+        self._nodes.append((plaintext, plain_hash, children))
+        self._node_bytes += len(plaintext)
+        if self._node_bytes >= BATCH_BYTES or len(self._nodes) >= BATCH_ITEMS:
+            self._submit_nodes()
         return plain_hash
 
     def rely_on(self, kind: BlobKind, plain_hash: PlainHash, *, shared: bool) -> bool:
         """Note that a snapshot needs the blob, without saving it. False if no usable copy is known."""
-        return any(
-            (kind, blob_id) in self._claimed or self._reuse(kind, blob_id, plain_hash, shared=shared)
-            for blob_id in self.sealer.blob_ids(plain_hash, shared=shared)
-        )
+        if self._is_reliable(kind, plain_hash, shared=shared):
+            return True
+        if kind is BlobKind.DATA or not (self._nodes or self._node_batches):
+            return False
+        self._submit_nodes()  # it may be among the nodes of this run that no worker has seen yet
+        self._settle_nodes(0)
+        return self._is_reliable(kind, plain_hash, shared=shared)
 
     def blob_id(self, plain_hash: PlainHash, *, shared: bool) -> BlobId:
         """Return the id of the blob with that h, under the epoch it was stored in."""
         blob_ids = self.sealer.blob_ids(plain_hash, shared=shared)
         if len(blob_ids) > 1:
             for blob_id in blob_ids:
-                if not self._claimed.isdisjoint((kind, blob_id) for kind in BlobKind) or any(
-                    self._index.copies(blob_id)
-                ):
+                if any(blob_id in claimed for claimed in self._claimed.values()) or self._index.copies(blob_id):
                     return blob_id
         return blob_ids[0]
 
     def finish(self) -> None:
         """Wait until every blob is in the store and indexed. More may be saved afterwards."""
-        self._settle(self._trees)
-        self._trees.clear()
+        self._submit_nodes()
+        self._settle_nodes(0)
         self._queue.join()
         self._raise_failure()
         assert self._packs is not None
@@ -131,51 +144,98 @@ class BlobSaver:
         return self._packs.stored_bytes if self._packs is not None else 0
 
     def _save_chunks(self, chunks: Sequence[bytes], shared: Sequence[bool]) -> list[PlainHash]:
-        hashes = []
-        sealed = []
-        for chunk, is_shared in zip(chunks, shared, strict=True):
-            domain = self.sealer.domain(shared=is_shared)
-            plain_hash = domain.hash(chunk)
-            hashes.append(plain_hash)
-            if not self._known(BlobKind.DATA, domain.address(plain_hash)[0], plain_hash, shared=is_shared):
-                sealed.append(self.sealer.seal_data(chunk, plain_hash, shared=is_shared))
-        if sealed:
-            self._hand_over(sealed)
+        try:
+            domains = [self.sealer.domain(shared=is_shared) for is_shared in shared]
+            hashes = [domain.hash(chunk) for domain, chunk in zip(domains, chunks, strict=True)]
+            blobs = [
+                PlainBlob(chunk, *domain.address(plain_hash))
+                for domain, chunk, plain_hash in zip(domains, chunks, hashes, strict=True)
+            ]
+            self._save(BlobKind.DATA, blobs, hashes, shared)
+        except BaseException as error:
+            self._fail(error)
+            raise
         return hashes
 
-    def _seal_tree(self, plaintext: bytes, plain_hash: PlainHash, children: Iterable[BlobId]) -> None:
-        if self.sealer.verifies:
-            decode_node(plaintext)  # what a reader would refuse must never be stored
-        self._hand_over([self.sealer.seal_tree(plaintext, plain_hash, children)])
+    def _submit_nodes(self) -> None:
+        if not self._nodes:
+            return
+        nodes, self._nodes, self._node_bytes = self._nodes, [], 0
+        self._node_batches.append(self._workers.submit(self._save_nodes, nodes))
+        self._settle_nodes(_TREE_BATCHES)
+
+    def _settle_nodes(self, waiting: int) -> None:
+        while len(self._node_batches) > waiting:
+            self._node_batches.popleft().result()
+
+    def _save_nodes(self, nodes: Sequence[tuple[bytes, PlainHash, Iterable[BlobId]]]) -> None:
+        try:
+            if self.sealer.verifies:
+                for plaintext, _, _ in nodes:
+                    self._checker.check(plaintext)  # what a reader would refuse must never be stored
+            address = self.sealer.keys.own.address
+            blobs = [PlainBlob(plaintext, *address(plain_hash), children) for plaintext, plain_hash, children in nodes]
+            self._save(BlobKind.TREE, blobs, [node[1] for node in nodes], [False] * len(nodes))
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _save(
+        self, kind: BlobKind, blobs: Sequence[PlainBlob], hashes: Sequence[PlainHash], shared: Sequence[bool]
+    ) -> None:
+        """Store those that are not known, and rely on the others."""
+        claimed = self._claim(kind, blobs)
+        copies = self._index.find_many([blobs[position].blob_id for position in claimed])
+        new, reused = [], []
+        for position, found in zip(claimed, copies, strict=True):
+            if found and self._reuse(kind, found, hashes[position], shared=shared[position]):
+                reused.append(blobs[position].blob_id)
+            else:
+                new.append(blobs[position])
+        with self._lock:
+            self._claimed[kind].difference_update(reused)
+            self.blobs_added += len(new)
+            self.blobs_reused += len(blobs) - len(new)
+        if new:
+            self._hand_over(self.sealer.seal_many(new))
+
+    def _is_reliable(self, kind: BlobKind, plain_hash: PlainHash, *, shared: bool) -> bool:
+        for blob_id in self.sealer.blob_ids(plain_hash, shared=shared):
+            if blob_id in self._claimed[kind]:
+                return True
+            if self._reuse(kind, self._index.copies(blob_id), plain_hash, shared=shared):
+                with self._lock:
+                    self.blobs_reused += 1
+                return True
+        return False
+
+    def _claim(self, kind: BlobKind, blobs: Sequence[PlainBlob]) -> list[int]:
+        """Return the positions of those that no thread has claimed, which are now the calling thread's."""
+        claimed = self._claimed[kind]
+        mine = []
+        with self._lock:
+            for position, blob in enumerate(blobs):
+                if blob.blob_id not in claimed:
+                    claimed.add(blob.blob_id)
+                    mine.append(position)
+        return mine
 
     def _hand_over(self, blobs: list[SealedBlob]) -> None:
-        with self._lock:
-            self.blobs_added += len(blobs)
         self._queue.put(blobs)
         self._raise_failure()
 
-    def _known(self, kind: BlobKind, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
-        """Tell whether the blob need not be stored; otherwise claim it for the calling thread."""
-        with self._lock:
-            if (kind, blob_id) in self._claimed:
-                self.blobs_reused += 1
-                return True
-            self._claimed.add((kind, blob_id))
-        return self._reuse(kind, blob_id, plain_hash, shared=shared)
-
-    def _reuse(self, kind: BlobKind, blob_id: BlobId, plain_hash: PlainHash, *, shared: bool) -> bool:
+    def _reuse(self, kind: BlobKind, copies: Iterable[BlobCopy], plain_hash: PlainHash, *, shared: bool) -> bool:
         """Rely on a copy of that kind. A tree needs its child list: a data blob of the same bytes will not do."""
-        for copy in self._index.copies(blob_id):
+        for copy in copies:
             if copy.usable and copy.entry.kind == kind and self._is_trusted(copy, plain_hash, shared=shared):
                 with self._lock:
                     self.relied[copy.pack] = copy.pack_size
-                    self.blobs_reused += 1
                 return True
         return False
 
     def _is_trusted(self, copy: BlobCopy, plain_hash: PlainHash, *, shared: bool) -> bool:
         entry = copy.entry
-        if not self.open_every_copy and self.sealer.is_vouched(entry):
+        if copy.pack in self._own_packs or (not self.open_every_copy and self.sealer.is_vouched(entry)):
             return True
         if entry.kind == BlobKind.TREE and not self.sealer.is_vouched(entry):
             return False  # its child list may be anybody's, and a prune would believe it
@@ -192,16 +252,15 @@ class BlobSaver:
         while (blobs := self._queue.get()) is not None:
             try:
                 if self._failure is None:
-                    for blob in blobs:
-                        self._packs.add(blob)
+                    self._packs.add_many(blobs)
             except BaseException as error:
-                self._failure = error
+                self._fail(error)
             finally:
                 self._queue.task_done()
 
-    def _settle(self, futures: Sequence[Future[None]]) -> None:
-        for future in futures:
-            future.result()
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

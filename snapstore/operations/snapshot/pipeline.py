@@ -2,8 +2,9 @@
 
 Here: batching, and the queue of what waits for hashes. Not here: what is done with them.
 
-Rules: `then` runs its action after all actions given before it, as soon as the chunks it needs are hashed. Plaintext
-that waits is bounded by PENDING_BYTES, actions that wait by a count, so memory is flat whatever the tree's size."""
+Rules: `then` runs its action after all actions given before it, once the chunks it needs are hashed; that is looked at
+batch by batch and hardly ever action by action. Plaintext that waits is bounded by PENDING_BYTES, actions that wait by
+a count, so memory is flat whatever the tree's size."""
 
 from __future__ import annotations
 
@@ -13,19 +14,21 @@ from concurrent.futures import Future
 from typing import Final
 
 from ...blobs.saver import BlobSaver
-from ...limits import BATCH_BYTES, PENDING_BYTES
+from ...limits import BATCH_BYTES, BATCH_ITEMS, PENDING_BYTES
 from ...types import PlainHash
 
 _WAITING_ACTIONS: Final = 4096
-_BATCH_CHUNKS: Final = 256
+_LOOK_EVERY_ACTIONS: Final = 64
+_NO_BATCH: Final = -1
 
 
 class Batch:
-    """Chunks that one worker takes at a time."""
+    """Chunks that one worker takes at a time. Numbers rise in the order of submission."""
 
-    __slots__ = ("chunks", "future", "shared", "size")
+    __slots__ = ("chunks", "future", "number", "shared", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.chunks: list[bytes] = []
         self.shared: list[bool] = []
         self.size = 0
@@ -49,71 +52,122 @@ class ChunkRef:
         return self.batch.future.result()[self.position]
 
 
+class _Group:
+    """Actions in a row that need no batch after the one with this number."""
+
+    __slots__ = ("actions", "number")
+
+    def __init__(self, number: int, action: Callable[[], None]) -> None:
+        self.number = number
+        self.actions = deque((action,))
+
+
 class Pipeline:
     """Feeds a `BlobSaver` and keeps order."""
 
     def __init__(self, saver: BlobSaver) -> None:
         self._saver = saver
-        self._batch = Batch()
+        self._batch = Batch(0)
         self._running: deque[Batch] = deque()
         self._running_bytes = 0
-        self._waiting: deque[tuple[Sequence[ChunkRef], Callable[[], None]]] = deque()
+        self._hashed = 0  # all batches with smaller numbers are
+        self._groups: deque[_Group] = deque()
+        self._waiting = 0
+        self._is_in_action = False
 
     def add_chunk(self, chunk: bytes, *, shared: bool) -> ChunkRef:
         """Hand over a chunk."""
         batch = self._batch
-        batch.chunks.append(chunk)
+        chunks = batch.chunks
+        reference = ChunkRef(batch, len(chunks), len(chunk))
+        chunks.append(chunk)
         batch.shared.append(shared)
-        batch.size += len(chunk)
-        reference = ChunkRef(batch, len(batch.chunks) - 1, len(chunk))
-        if batch.size >= BATCH_BYTES or len(batch.chunks) >= _BATCH_CHUNKS:
+        batch.size += reference.size
+        if batch.size >= BATCH_BYTES or len(chunks) >= BATCH_ITEMS:
             self._submit()
+            if not self._is_in_action:
+                self._advance()
         return reference
 
     def then(self, action: Callable[[], None], needs: Sequence[ChunkRef] = ()) -> None:
         """Run `action` in its turn, when the chunks it needs are hashed."""
-        self._waiting.append((needs, action))
-        self._advance()
-        while len(self._waiting) > _WAITING_ACTIONS:
+        number = _NO_BATCH
+        for reference in needs:
+            number = max(number, reference.batch.number)
+        groups = self._groups
+        if groups and number <= groups[-1].number:
+            groups[-1].actions.append(action)
+        elif groups or number >= self._hashed:
+            groups.append(_Group(number, action))
+        else:
+            action()
+            return
+        self._waiting += 1
+        if self._is_in_action:
+            return
+        if self._waiting % _LOOK_EVERY_ACTIONS == 0:
+            self._look()
+            self._advance()
+        while self._waiting > _WAITING_ACTIONS:
             self._run_head()
 
     def wait_for(self, reference: ChunkRef) -> None:
         """Have a chunk hashed now."""
-        if reference.batch.future is None:
-            self._submit()
-        assert reference.batch.future is not None
-        reference.batch.future.result()
+        self._reach(reference.batch.number)
 
     def drain(self) -> None:
         """Run everything that waits."""
-        while self._waiting:
+        while self._groups:
             self._run_head()
 
+    def _run_head(self) -> None:
+        self._reach(self._groups[0].number)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Run what need not wait any more. Actions may call everything here again."""
+        groups, was_in_action = self._groups, self._is_in_action
+        self._is_in_action = True
+        try:
+            while groups and groups[0].number < self._hashed:
+                actions = groups[0].actions
+                if actions:
+                    self._waiting -= 1
+                    actions.popleft()()
+                else:
+                    groups.popleft()
+        finally:
+            self._is_in_action = was_in_action
+
     def _submit(self) -> None:
-        batch, self._batch = self._batch, Batch()
-        if not batch.chunks:
-            return
+        batch, self._batch = self._batch, Batch(self._batch.number + 1)
         batch.future = self._saver.submit(batch.chunks, shared=batch.shared)
         batch.chunks = []  # the worker holds them now, and lets go when it is done
         self._running.append(batch)
         self._running_bytes += batch.size
-        while self._running and (self._running_bytes > PENDING_BYTES or _is_done(self._running[0])):
-            oldest = self._running.popleft()
-            assert oldest.future is not None
-            oldest.future.result()
-            self._running_bytes -= oldest.size
+        while self._running_bytes > PENDING_BYTES:
+            self._settle()
+        self._look()
 
-    def _advance(self) -> None:
-        while self._waiting and all(_is_done(reference.batch) for reference in self._waiting[0][0]):
-            self._waiting.popleft()[1]()
+    def _look(self) -> None:
+        """See how far the workers are."""
+        while self._running:
+            future = self._running[0].future
+            if future is None or not future.done():
+                break
+            self._settle()
 
-    def _run_head(self) -> None:
-        needs, action = self._waiting.popleft()
-        if any(reference.batch.future is None for reference in needs):
+    def _reach(self, number: int) -> None:
+        """Wait until the batch with that number and all before are hashed."""
+        if number == self._batch.number:
             self._submit()
-        action()
-        self._advance()
+        while self._hashed <= number:
+            self._settle()
 
-
-def _is_done(batch: Batch) -> bool:
-    return batch.future is not None and batch.future.done()
+    def _settle(self) -> None:
+        """Wait for the oldest batch. Errors of the worker come out here."""
+        batch = self._running.popleft()
+        self._running_bytes -= batch.size
+        self._hashed = batch.number + 1
+        assert batch.future is not None
+        batch.future.result()
