@@ -4,9 +4,10 @@
  *   make_records   turn rows into records: key, number, place of the row
  *   sort_records   sort fixed-size records in place
  *   match_records  look many keys up in sorted fixed-size records
+ *   read_rows      read many short pieces of an open file, in one call (not on Windows, which has no pread)
  *
- * Each has a twin in Python (snapstore/chunking/gear.py and records.py) that gives the same results; the tests compare them.
- * Nothing else belongs here: no keys, no hashing, no files, no state.
+ * Each has a twin in Python (snapstore/chunking/gear.py and records.py, snapstore/station/index_cache.py) that gives the same
+ * results; the tests compare them. Nothing else belongs here: no keys, no hashing, no state.
  *
  * Rules: C99 and the limited API of CPython 3.11. Every argument is checked before the interpreter lock is released, because
  * after that only plain memory is touched. Another thread may write into a mutable buffer meanwhile; the result is then
@@ -21,7 +22,12 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
+#include <errno.h>
+#include <unistd.h>
+#endif
 
 #define TABLE_WORDS 256
 #define WINDOW 64            /* a byte leaves h after 64 shifts, so h depends on this many bytes */
@@ -464,6 +470,115 @@ done:
     return result;
 }
 
+/* ---- read_rows ------------------------------------------------------------------------------------------------------ */
+
+#ifndef _WIN32
+#define SPAN_BYTES 65536 /* rows near each other are read together, up to this */
+#define SPAN_GAP 1024    /* reading so many bytes for nothing costs less than another call */
+#define READ_ENDED (-1)
+
+typedef struct {
+    uint64_t offset;
+    size_t place; /* in the answer */
+} wanted_row;
+
+static int compare_rows(const void *a, const void *b)
+{
+    uint64_t first = ((const wanted_row *)a)->offset, second = ((const wanted_row *)b)->offset;
+    return (first > second) - (first < second);
+}
+
+/* 0, an errno, or READ_ENDED. */
+static int read_span(int file, unsigned char *out, size_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t count = pread(file, out, size, (off_t)offset);
+        if (count == 0)
+            return READ_ENDED;
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno;
+        }
+        out += count;
+        size -= (size_t)count;
+        offset += (uint64_t)count;
+    }
+    return 0;
+}
+
+static int read_all_rows(int file, wanted_row *rows, size_t count, size_t row_size, unsigned char *span,
+                         unsigned char *out)
+{
+    qsort(rows, count, sizeof *rows, compare_rows);
+    for (size_t i = 0, next; i < count; i = next) {
+        uint64_t begin = rows[i].offset, end = begin + row_size;
+        for (next = i + 1; next < count; next++) {
+            uint64_t row = rows[next].offset;
+            if (row > end + SPAN_GAP || row + row_size - begin > SPAN_BYTES)
+                break;
+            end = row + row_size;
+        }
+        int problem = read_span(file, span, (size_t)(end - begin), begin);
+        if (problem != 0)
+            return problem;
+        for (size_t k = i; k < next; k++)
+            memcpy(out + rows[k].place * row_size, span + (rows[k].offset - begin), row_size);
+    }
+    return 0;
+}
+
+static PyObject *kernel_read_rows(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer offsets;
+    Py_ssize_t row_size;
+    PyObject *result = NULL;
+    wanted_row *rows = NULL;
+    unsigned char *span = NULL;
+    int file, problem = 0;
+
+    if (!PyArg_ParseTuple(args, "iy*n:read_rows", &file, &offsets, &row_size))
+        return NULL;
+    size_t count = (size_t)offsets.len / 8;
+    if (row_size < 1 || row_size > SPAN_BYTES || offsets.len % 8 != 0 || count > PY_SSIZE_T_MAX / SPAN_BYTES) {
+        PyErr_SetString(PyExc_ValueError, "need 1 <= row_size <= 65536 and offsets of 64 bits");
+        goto done;
+    }
+    rows = PyMem_Malloc((count + 1) * sizeof *rows);
+    span = PyMem_Malloc(SPAN_BYTES);
+    if (rows == NULL || span == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&rows[i].offset, (const unsigned char *)offsets.buf + 8 * i, 8);
+        rows[i].place = i;
+        if (rows[i].offset > (uint64_t)INT64_MAX - 2 * SPAN_BYTES) {
+            PyErr_SetString(PyExc_ValueError, "an offset is beyond any file");
+            goto done;
+        }
+    }
+    result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count * row_size);
+    if (result == NULL)
+        goto done;
+    unsigned char *out = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
+    Py_BEGIN_ALLOW_THREADS
+    problem = read_all_rows(file, rows, count, (size_t)row_size, span, out);
+    Py_END_ALLOW_THREADS
+    if (problem != 0) {
+        errno = problem == READ_ENDED ? EIO : problem;
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(result);
+    }
+done:
+    PyMem_Free(rows);
+    PyMem_Free(span);
+    PyBuffer_Release(&offsets);
+    return result;
+}
+#endif
+
 /* ---- module --------------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef kernel_methods[] = {
@@ -474,6 +589,10 @@ static PyMethodDef kernel_methods[] = {
      "make_records(rows, row_size, key_size, number) -> keys with number and row, u32 big-endian each"},
     {"match_records", kernel_match_records, METH_VARARGS,
      "match_records(buffer, record_size, key_size, keys) -> key number, u32 big-endian, and rest of each record found"},
+#ifndef _WIN32
+    {"read_rows", kernel_read_rows, METH_VARARGS,
+     "read_rows(descriptor, offsets, row_size) -> the rows at these offsets (native uint64), in their order"},
+#endif
     {NULL, NULL, 0, NULL},
 };
 

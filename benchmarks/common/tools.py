@@ -61,7 +61,7 @@ class Snapstore:
         return "snapstore" if self.verify else "snapstore-unverified"
 
     def version(self) -> str:
-        return run_quietly(self._command(Path(), "version")).strip()
+        return run_quietly(self._command(Path(), "version")).split()[-1]
 
     def _command(self, home: Path, *arguments: str, secret: str | None = None) -> Command:
         environment = {

@@ -16,7 +16,7 @@ TOOLS = ("snapstore", UNVERIFIED, *PEERS, "tar-zstd")
 
 
 def _at_most_tar(data: str, share: float, *, tool: str = "snapstore") -> Limit:
-    asked = f"{tool} on {data}: at most {share:g} times the time of tar | zstd"
+    asked = f"{tool} on {data}: at most {share:g} times the time of tar-zstd"
     return Limit(
         asked=asked, of=Which(data=data, tool=tool), against=(Which(data=data, tool="tar-zstd"),), at_most=share
     )

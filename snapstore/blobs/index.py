@@ -20,25 +20,23 @@ from typing import Final, NamedTuple
 
 from ..format.index import IndexedPack
 from ..format.names import NAME_CHARS
-from ..format.pack import PackEntry, decode_entry
+from ..format.pack import ENTRY_BYTES, PackEntry, decode_entry
 from ..limits import MIB
 from ..types import BlobId
 from .segments import (
     PREFIX_BYTES,
     ROW_BYTES,
+    IndexFile,
     IndexFiles,
     IndexSegment,
-    MappedFile,
     join_in_file,
     join_in_memory,
 )
 
-_MATCH: Final = struct.Struct(">III")
 _PACK: Final = struct.Struct(f"<{NAME_CHARS}sII")
 _MEMORY_BYTES: Final = 24 * MIB  # of segments in memory; more goes to a file: 230,000 blobs
 _TEMPORARY_FILES: Final = 16  # every lookup searches all of them, and joining them writes all again
 _GROWTH: Final = 4  # a kept segment is at least so many times the next, so ten million blobs are in about five
-_RELEASE_LOOKUPS: Final = 2048  # a lookup brings in up to 128 KiB of mapped pages: see benchmarks/index-10-million
 
 
 class BlobCopy(NamedTuple):
@@ -60,7 +58,6 @@ class BlobIndex:
         self._usable: list[bool] = []
         self._numbers: dict[str, int] = {}
         self._segments: tuple[IndexSegment, ...] = ()
-        self._lookups = 0
         self._lock = threading.Lock()
 
     def __contains__(self, pack: str) -> bool:
@@ -100,19 +97,16 @@ class BlobIndex:
         """Return for each id every known copy, usable packs first. A batch costs one search, a miss nothing."""
         prefixes = b"".join([blob_id[:PREFIX_BYTES] for blob_id in blob_ids])
         found: list[Sequence[BlobCopy]] = [()] * len(blob_ids)
-        segments = self._segments
-        for segment in segments:
-            for which, number, position in _MATCH.iter_unpack(segment.find(prefixes)):
-                name = self._names[number]
-                entry = decode_entry(segment.entry(number, position))
-                if name and entry.blob_id == blob_ids[which]:
+        for segment in self._segments:
+            matches = segment.find(prefixes)
+            rows = segment.rows(matches) if matches else b""
+            for place, (which, number, _) in enumerate(matches):
+                at = place * ENTRY_BYTES
+                name, blob_id = self._names[number], blob_ids[which]
+                if name and rows.startswith(blob_id, at):
+                    entry = decode_entry(rows[at : at + ENTRY_BYTES])
                     copy = BlobCopy(name, self._sizes[number], self._usable[number], entry)
-                    found[which] = _with_copy(found[which], copy)
-        self._lookups += len(blob_ids)
-        if self._lookups > _RELEASE_LOOKUPS:
-            self._lookups = 0
-            for segment in segments:
-                segment.release()
+                    found[which] = _with_copy(found[which], copy) if found[which] else (copy,)
         return found
 
     def unkept_blobs(self) -> int:
@@ -136,7 +130,7 @@ class BlobIndex:
             table = b"".join([_PACK.pack(name.encode("ascii"), size, count) for name, size, count in rows])
             return table, [(segment.file.name, len(segment.counts)) for segment in segments if segment.file]
 
-    def adopt(self, table: bytes, files: Sequence[tuple[MappedFile, int]], listed: Container[str]) -> float:
+    def adopt(self, table: bytes, files: Sequence[tuple[IndexFile, int]], listed: Container[str]) -> float:
         """Take over what was kept: for each file, how many packs are in it. Packs that are not listed are forgotten.
 
         Returns the share of the entries that belong to those. ValueError or struct.error if it does not fit together.
@@ -148,7 +142,7 @@ class BlobIndex:
         first = 0
         for file, packs in files:
             counts = [count for _, _, count in rows[first : first + packs]]
-            segments.append(IndexSegment.of_file(first, counts, file))
+            segments.append(IndexSegment(first, counts, file))
             first += packs
         if first != len(rows):
             raise ValueError("not every pack is in one of the files")
@@ -175,7 +169,7 @@ class BlobIndex:
                 settled.append(join_in_file(small, self._files, temporary=True))
                 small.clear()
                 settled = self._join_temporary(settled, self._files)
-            except OSError:
+            except (OSError, ValueError):
                 self._files = None  # a full disk: then memory has to do
         while len(small) > 1 and small[-2].blob_count < 2 * small[-1].blob_count:
             small[-2:] = [join_in_memory(small[-2:])]
@@ -190,6 +184,4 @@ class BlobIndex:
 
 
 def _with_copy(copies: Sequence[BlobCopy], copy: BlobCopy) -> Sequence[BlobCopy]:
-    if not copies:
-        return (copy,)
     return tuple(sorted((*copies, copy), key=lambda item: not item.usable))

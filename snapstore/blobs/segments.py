@@ -7,12 +7,14 @@ Shape: 24-byte records, sorted (16 bytes of blob id, pack number, entry number),
 stand in the packs' headers, in order of the packs. A segment never changes; joining makes a new one.
 
 Rules: joining takes its parts through in pieces of about a MiB, by ranges of blob ids, so memory stays flat whatever
-their sizes. Pages of a mapped file count as this process's memory until they are let go (`release`).
+their sizes. Records of a file are mapped and count as this process's memory;
+its entries are read when they are asked for, a batch in one call.
 """
 
 from __future__ import annotations
 
 import mmap
+import struct
 import sys
 from array import array
 from bisect import bisect_left
@@ -26,6 +28,7 @@ from ..format.index import IndexedPack
 from ..format.pack import COUNT, ENTRY_BYTES
 from ..limits import MIB
 
+_MATCH: Final = struct.Struct(">III")
 PREFIX_BYTES: Final = 16
 RECORD_BYTES: Final = 24
 ROW_BYTES: Final = RECORD_BYTES + ENTRY_BYTES
@@ -33,8 +36,8 @@ _RELEASE_EVERY: Final = 16  # pieces
 _RANGE_ENDS: Final = 1 << 16  # ranges of ids are told apart by two bytes
 
 
-class MappedFile(Protocol):
-    """A file of the station, in the address space of this process."""
+class IndexFile(Protocol):
+    """A file of the station, open."""
 
     @property
     def name(self) -> str:
@@ -42,19 +45,31 @@ class MappedFile(Protocol):
         ...
 
     @property
-    def data(self) -> mmap.mmap:
+    def size(self) -> int:
         """Its bytes."""
+        ...
+
+    def map(self, size: int) -> mmap.mmap:
+        """Map the first bytes. Raises OSError or ValueError."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a piece of it. Raises OSError."""
+        ...
+
+    def read_rows(self, offsets: array[int], row_size: int) -> bytes:
+        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises OSError."""
         ...
 
 
 class IndexFiles(Protocol):
     """Where a station keeps segments: `snapstore.station.IndexCache`."""
 
-    def read(self, key: bytes) -> tuple[bytes, Sequence[MappedFile]] | None:
+    def read(self, key: bytes) -> tuple[bytes, Sequence[IndexFile]] | None:
         """Return what was kept under `key`, or None unless every bit of it is as it was written."""
         ...
 
-    def write(self, blocks: Iterable[ReadableBuffer], *, temporary: bool) -> MappedFile:
+    def write(self, blocks: Iterable[ReadableBuffer], *, temporary: bool) -> IndexFile:
         """Write a file. A temporary one goes when it is no longer used. Raises OSError."""
         ...
 
@@ -66,32 +81,27 @@ class IndexFiles(Protocol):
 class IndexSegment:
     """The entries of the packs `first_pack`, `first_pack + 1`, ..., of which there are `counts`."""
 
-    __slots__ = ("blob_count", "counts", "entries", "file", "first_pack", "records", "starts")
+    __slots__ = ("_map", "_starts", "blob_count", "counts", "entries", "file", "first_pack", "records")
 
-    def __init__(
-        self,
-        first_pack: int,
-        counts: Sequence[int],
-        records: ReadableBuffer,
-        entries: ReadableBuffer,
-        file: MappedFile | None = None,
-    ) -> None:
+    def __init__(self, first_pack: int, counts: Sequence[int], data: tuple[ReadableBuffer, bytes] | IndexFile) -> None:
+        """`data` is records and entries, or a file with both. ValueError if that has another size, OSError."""
         self.first_pack = first_pack
         self.counts = array("I", counts)
         self.blob_count = sum(counts)
-        self.starts = array("Q", [0, *accumulate(count * ENTRY_BYTES for count in counts)])
-        self.records = memoryview(records)
-        self.entries = memoryview(entries)
-        self.file = file
-
-    @classmethod
-    def of_file(cls, first_pack: int, counts: Sequence[int], file: MappedFile) -> IndexSegment:
-        """Return the segment in a file. ValueError if the file has another size."""
-        data = memoryview(file.data)
-        end = sum(counts) * RECORD_BYTES
-        if len(data) != sum(counts) * ROW_BYTES:
-            raise ValueError("the file does not have one row for each entry")
-        return cls(first_pack, counts, data[:end], data[end:], file)
+        self.file: IndexFile | None = None
+        self.entries = b""
+        self._map: mmap.mmap | None = None
+        records_end = 0
+        if isinstance(data, tuple):
+            self.records, self.entries = memoryview(data[0]), data[1]
+        else:
+            records_end = self.blob_count * RECORD_BYTES
+            if data.size != self.blob_count * ROW_BYTES:
+                raise ValueError("the file does not have one row for each entry")
+            self.file = data
+            self._map = data.map(records_end)
+            self.records = memoryview(self._map)
+        self._starts = array("Q", accumulate((count * ENTRY_BYTES for count in counts), initial=records_end))
 
     @classmethod
     def of_packs(cls, first_pack: int, packs: Sequence[IndexedPack]) -> IndexSegment:
@@ -101,41 +111,49 @@ class IndexSegment:
             make_records(part, ENTRY_BYTES, PREFIX_BYTES, first_pack + place) for place, part in enumerate(entries)
         )
         sort_records(records, RECORD_BYTES, RECORD_BYTES)
-        return cls(first_pack, [len(part) // ENTRY_BYTES for part in entries], records, b"".join(entries))
+        return cls(first_pack, [len(part) // ENTRY_BYTES for part in entries], (records, b"".join(entries)))
 
     @property
     def is_kept(self) -> bool:
         """True if the station can open it again."""
         return self.file is not None and self.file.name != ""
 
-    def find(self, prefixes: ReadableBuffer) -> bytes:
-        """Return which prefix, pack number and entry number, u32 big-endian each, of every entry that fits one."""
-        return match_records(self.records, RECORD_BYTES, PREFIX_BYTES, prefixes)
+    def find(self, prefixes: bytes) -> list[tuple[int, int, int]]:
+        """Return which prefix, pack number and entry number of every entry that fits one."""
+        return list(_MATCH.iter_unpack(match_records(self.records, RECORD_BYTES, PREFIX_BYTES, prefixes)))
 
-    def entry(self, pack: int, position: int) -> memoryview:
-        """Return the bytes of one entry."""
-        at = self.starts[pack - self.first_pack] + position * ENTRY_BYTES
-        return self.entries[at : at + ENTRY_BYTES]
+    def rows(self, matches: Sequence[tuple[int, int, int]]) -> bytes:
+        """Return the entries that were found, back to back. Raises OSError."""
+        starts, first = self._starts, self.first_pack
+        offsets = [starts[pack - first] + position * ENTRY_BYTES for _, pack, position in matches]
+        if self.file is not None:
+            return self.file.read_rows(array("Q", offsets), ENTRY_BYTES)
+        return b"".join([self.entries[at : at + ENTRY_BYTES] for at in offsets])
+
+    def entry_blocks(self) -> Iterator[bytes]:
+        """Yield all entries in pieces. Raises OSError."""
+        for at in range(self._starts[0], self._starts[-1], MIB):
+            end = min(at + MIB, self._starts[-1])
+            yield self.entries[at:end] if self.file is None else self.file.read(at, end - at)
 
     def release(self) -> None:
         """Let go of the pages of a mapped file; they come back when they are read."""
-        if self.file is not None and sys.platform != "win32":
-            self.file.data.madvise(mmap.MADV_DONTNEED)
+        if self._map is not None and sys.platform != "win32":
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def join_in_memory(segments: Sequence[IndexSegment]) -> IndexSegment:
-    """Return one segment in place of several that follow each other; for small ones."""
+    """Return one segment in place of several that follow each other and are in memory."""
     records = bytearray().join(segment.records for segment in segments)
     sort_records(records, RECORD_BYTES, RECORD_BYTES)
-    return IndexSegment(
-        segments[0].first_pack, _all_counts(segments), records, b"".join(segment.entries for segment in segments)
-    )
+    entries = b"".join([segment.entries for segment in segments])
+    return IndexSegment(segments[0].first_pack, _all_counts(segments), (records, entries))
 
 
 def join_in_file(segments: Sequence[IndexSegment], files: IndexFiles, *, temporary: bool) -> IndexSegment:
-    """Return one segment in place of several that follow each other, in a file. Raises OSError."""
+    """Return one segment in place of several that follow each other, in a file. Raises OSError or ValueError."""
     file = files.write(_blocks(segments), temporary=temporary)
-    return IndexSegment.of_file(segments[0].first_pack, _all_counts(segments), file)
+    return IndexSegment(segments[0].first_pack, _all_counts(segments), file)
 
 
 def _all_counts(segments: Sequence[IndexSegment]) -> list[int]:
@@ -143,25 +161,13 @@ def _all_counts(segments: Sequence[IndexSegment]) -> list[int]:
 
 
 def _blocks(segments: Sequence[IndexSegment]) -> Iterator[ReadableBuffer]:
-    pieces: Iterator[ReadableBuffer] = _record_ranges(segments)
-    if len(segments) == 1:
-        pieces = _slices(segments[0].records)
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(_record_ranges(segments)):
         yield piece
         if number % _RELEASE_EVERY == 0:
             for segment in segments:
                 segment.release()
     for segment in segments:
-        for number, piece in enumerate(_slices(segment.entries)):
-            yield piece
-            if number % _RELEASE_EVERY == 0:
-                segment.release()
-        segment.release()
-
-
-def _slices(data: memoryview) -> Iterator[memoryview]:
-    for at in range(0, len(data), MIB):
-        yield data[at : at + MIB]
+        yield from segment.entry_blocks()
 
 
 def _record_ranges(segments: Sequence[IndexSegment]) -> Iterator[bytearray]:

@@ -11,6 +11,7 @@ function.
 from __future__ import annotations
 
 import warnings
+from array import array
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -31,6 +32,8 @@ class Kernel(Protocol):
     make_records: Callable[[ReadableBuffer, int, int, int], bytes]
     sort_records: Callable[[WritableBuffer, int, int], None]
     match_records: Callable[[ReadableBuffer, int, int, ReadableBuffer], bytes]
+    read_rows: Callable[[int, array[int], int], bytes]
+    """Not on Windows. `snapstore.station.index_cache` has the twin."""
 
 
 def _import_kernel() -> Kernel | None:

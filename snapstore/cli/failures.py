@@ -10,7 +10,6 @@ named. Tracebacks only with `-v -v`, and with every known secret taken out. With
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -39,7 +38,7 @@ def report_failure(error: BaseException, session: Session, *, as_json: bool) -> 
     code, message = _describe(error)
     message = session.secrets.redact(message)
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message}}), file=sys.stderr)
+        print(json_line({"error": {"code": code, "message": message}}), file=sys.stderr)
     else:
         print(f"snapstore: {printable(message)}", file=sys.stderr)
     if session.output.verbose > 1:

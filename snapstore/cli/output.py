@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import os
 import sys
 import unicodedata
@@ -123,6 +122,13 @@ def _plain_item(key: object, item: object) -> tuple[str, object]:
     return str(key), plain_data(item)
 
 
+def json_line(value: object) -> str:
+    """Return records and their like as JSON on one line."""
+    import json  # few ask for it, and every start would pay
+
+    return json.dumps(plain_data(value))
+
+
 class Output:
     """Writes results to stdout and remarks to stderr, as the global options ask."""
 
@@ -142,7 +148,7 @@ class Output:
 
     def data(self, value: object) -> None:
         """Print one JSON object on a line of its own."""
-        print(json.dumps(plain_data(value)))
+        print(json_line(value))
 
     def summary(self, text: str) -> None:
         """Print what was done, unless -q or --json."""
@@ -156,7 +162,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr; as a JSON object if programs read. Not silenced by -q."""
-        line = json.dumps({"warning": {"message": text}}) if self.json else f"snapstore: warning: {printable(text)}"
+        line = json_line({"warning": {"message": text}}) if self.json else f"snapstore: warning: {printable(text)}"
         print(line, file=sys.stderr)
 
     def problems(self, problems: Sequence[Problem]) -> None:

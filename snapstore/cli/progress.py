@@ -11,7 +11,6 @@ line, at most two a second and always one for the last state, with the fields of
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -107,7 +106,7 @@ class _JsonLines(_Lines):
     interval = JSON_INTERVAL_SECONDS
 
     def text(self, status: ProgressStatus) -> str:
-        return json.dumps({"progress": plain_data(status)})
+        return json_line({"progress": status})
 
 
 def _done(status: ProgressStatus) -> str:

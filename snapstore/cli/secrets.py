@@ -12,11 +12,9 @@ be printed. Sources in order: --secret-file or --secret-command, then SNAPSTORE_
 from __future__ import annotations
 
 import codecs
-import getpass
 import os
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 
@@ -115,6 +113,8 @@ def _decode(data: bytes, *, where: str) -> str:
 
 def _run(command: str) -> bytes:
     # No shell: quoting is what shlex says on every system but Windows, where programs split their own line.
+    import subprocess
+
     words = command if os.name == "nt" else shlex.split(command)
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
@@ -135,6 +135,8 @@ def _ask(prompt: str) -> str:
             "A secret is needed and there is no terminal to ask on. Use --secret-file, --secret-command or "
             f"{ENVIRONMENT_VARIABLE}."
         )
+    import getpass
+
     return getpass.getpass(prompt)
 
 

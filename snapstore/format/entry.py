@@ -66,7 +66,8 @@ class Totals(NamedTuple):
 class TreeEntry(NamedTuple):
     """One line of a directory. None, False and () stand for what is left out; plain tuples do for the named ones.
 
-    A NamedTuple, since one is made for every file on each run: a frozen dataclass of 24 fields takes four times as long.
+    A NamedTuple, since one is made for every file on each run: a frozen dataclass of 24 fields takes four times as
+    long.
     """
 
     name: bytes

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import sys
 from typing import Final, NamedTuple
 
@@ -35,6 +36,10 @@ _JUNCTION_TAG: Final = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 _KEPT_WINDOWS_ATTRIBUTES: Final = 0x0001 | 0x0002 | 0x0004 | 0x0020 | 0x2000
 """Read-only, hidden, system, archive, not content-indexed: those that `SetFileAttributes` can give back and that say
 something of the file, not of how this volume keeps it (compressed, encrypted, sparse, off-line)."""
+
+_SIGNATURE: Final = struct.Struct("=BqqqQHqqI")  # of this station's cache, read by it alone
+_UNSUPPORTED: Final = 255
+_NO_ATTRIBUTES: Final = 2**32 - 1
 
 WINDOWS: Final = sys.platform == "win32"
 _HAS_BIRTH_TIME: Final = sys.platform != "linux"
@@ -66,20 +71,23 @@ class ScannedEntry(NamedTuple):
     """When the file was made. macOS tells it as a float: exact to about a microsecond."""
 
     @property
-    def signature(self) -> tuple[int | None, ...]:
+    def signature(self) -> bytes:
         """Equal on two looks at one path only if nothing was written between them; see also `settled`."""
-        kind = None if self.type is None else self.type.value
-        return (
-            kind,
-            self.size,
-            self.mtime_ns,
-            self.ctime_ns,
-            self.inode,
-            self.mode,
-            self.uid,
-            self.gid,
-            self.windows_attributes,
-        )
+        _, kind, size, mtime_ns, ctime_ns, inode, _, _, mode, uid, gid, _, _, attributes, _ = self
+        try:
+            return _SIGNATURE.pack(
+                _UNSUPPORTED if kind is None else kind.value,
+                size,
+                mtime_ns,
+                ctime_ns,
+                inode,
+                mode,
+                uid,
+                gid,
+                _NO_ATTRIBUTES if attributes is None else attributes,
+            )
+        except struct.error:  # a time beyond the year 2262, an inode of 128 bits
+            return repr((kind, size, mtime_ns, ctime_ns, inode, mode, uid, gid, attributes)).encode()
 
     @property
     def sparse(self) -> bool:

@@ -14,18 +14,21 @@ names them: those of a run that is still writing them are left alone for a day.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import secrets
 import tempfile
+import threading
 import time
+from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from blake3 import blake3
 
+from ..chunking.native import choose_kernel
 from ..crypto.derivation import KEY_BYTES, keyed
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
@@ -37,12 +40,44 @@ _BLOCK_BYTES: Final = 4 * MIB  # below this BLAKE3 does not get out of two cores
 _LEFT_OVER_SECONDS: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True)
 class IndexFile:
-    """One file, mapped. The name is empty if nobody can open it again."""
+    """One file, open until nobody holds it. The name is empty if nobody can open it again."""
 
-    name: str
-    data: mmap.mmap
+    __slots__ = ("__weakref__", "_descriptor", "_lock", "name", "size")
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = name
+        self.size = os.fstat(descriptor).st_size
+        self._descriptor = os.dup(descriptor)
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def map(self, size: int) -> mmap.mmap:
+        """Map the first bytes. Raises OSError or ValueError."""
+        return mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a piece of the file. Raises OSError."""
+        return self.read_rows(array("Q", [offset]), size, _native=False)
+
+    def read_rows(self, offsets: array[int], row_size: int, *, _native: bool | None = None) -> bytes:
+        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises OSError."""
+        kernel = choose_kernel(native=_native) if hasattr(os, "pread") else None
+        if kernel is not None:
+            return kernel.read_rows(self._descriptor, offsets, row_size)
+        rows = [self._read(offset, row_size) for offset in offsets]
+        if any(len(row) != row_size for row in rows):
+            raise OSError(errno.EIO, "the file ends early")
+        return b"".join(rows)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):  # not on Windows
+            return os.pread(self._descriptor, size, offset)
+        with self._lock:
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.read(self._descriptor, size)
 
 
 class IndexCache:
@@ -73,14 +108,14 @@ class IndexCache:
         return None
 
     def write(self, blocks: Iterable[bytes | bytearray | memoryview], *, temporary: bool) -> IndexFile:
-        """Write a file. A temporary one goes when it is no longer mapped. Raises OSError."""
+        """Write a file. A temporary one goes when nobody holds it. Raises OSError."""
         make_private_folder(self.folder)
         if temporary:
             with tempfile.TemporaryFile(prefix="index-", suffix=".segment", dir=self.folder) as file:
                 for block in blocks:
                     file.write(block)
                 file.flush()
-                return IndexFile("", _mapped(file.fileno()))
+                return IndexFile("", file.fileno())
         name = f"index-{secrets.token_hex(6)}.segment"
         path = self.folder / name
         try:
@@ -91,7 +126,7 @@ class IndexCache:
                     hasher.update(block)
                 file.flush()
                 self._hashes[name] = hasher.digest()
-                return IndexFile(name, _mapped(file.fileno()))
+                return IndexFile(name, file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -113,7 +148,7 @@ class IndexCache:
             raise
         for name in self._hashes.keys() - set(names):
             del self._hashes[name]
-            with contextlib.suppress(OSError):  # on Windows not while it is mapped: then a day later
+            with contextlib.suppress(OSError):  # on Windows not while it is open: then a day later
                 (self.folder / name).unlink()
         self._remove_left_over(names)
 
@@ -126,7 +161,7 @@ class IndexCache:
             if hasher.digest() != file_hash:
                 raise ValueError("the file is not as it was written")
             self._hashes[name] = file_hash
-            return IndexFile(name, _mapped(file.fileno()))
+            return IndexFile(name, file.fileno())
 
     def _remove_left_over(self, names: Sequence[str]) -> None:
         oldest = time.time() - _LEFT_OVER_SECONDS
@@ -138,7 +173,3 @@ class IndexCache:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
-
-
-def _mapped(descriptor: int) -> mmap.mmap:
-    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)

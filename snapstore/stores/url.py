@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ..errors import InputError, StoreUnavailableError
 from .local import LocalStore
@@ -102,6 +101,8 @@ def _file_url_path(url: str) -> Path:
         )
     if host and os.name != "nt":
         raise InputError(f"{redact_url(url)!r} names a server: mount it and give the folder.", code="invalid_url")
+    from urllib.request import url2pathname  # brings the whole of HTTP with it, which takes longer than a small snapshot
+
     return Path(url2pathname(f"//{host}{parts.path}" if host else parts.path))
 
 

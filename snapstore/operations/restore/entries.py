@@ -8,7 +8,7 @@ are made when all files are there; one whose first name was not restored is rest
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ...errors import DamageError, EntryNotFoundError, TargetError
@@ -201,7 +201,7 @@ class Entries:
         if content.type in (EntryType.DIRECTORY, EntryType.HARD_LINK):
             raise EntryNotFoundError(f"The first name {text!r} of a hard link is not a file.", code="damaged_tree")
         if content.type is not EntryType.FILE:
-            self._other(place, replace(content, name=entry.name), name)
+            self._other(place, content._replace(name=entry.name), name)
             self._first_names[entry.hard_link] = self._target_path(place, name)
             return
         self.counts.restored += 1

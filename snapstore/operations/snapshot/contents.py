@@ -21,7 +21,7 @@ from .drafts import EntryDraft
 from .files import FileTask, save_small
 from .folders import Folder, children_of
 from .job import Job, link_key
-from .reuse import OwnCounts, decode_cached, is_available, signature_of
+from .reuse import OwnCounts, decode_cached, is_available
 
 _GROUP_FILES = 256  # read in one call
 
@@ -77,7 +77,7 @@ class Contents:
         found = []
         for task in tasks:
             signature, encoded = known.get(task.name, (None, b""))
-            if signature is None or task.scanned.links > 1 or signature != signature_of(task.scanned):
+            if signature is None or task.scanned.links > 1 or signature != task.scanned.signature:
                 return False
             found.append((task, signature, encoded))
 
@@ -113,13 +113,13 @@ class Contents:
 
     def _add_cached(self, task: FileTask, entry: TreeEntry) -> None:
         job = self._job
-        signature, children = signature_of(task.scanned), children_of(entry, job)
+        signature, children = task.scanned.signature, children_of(entry, job)
         job.pipeline.then(lambda: task.folder.add(entry, signature, children, job.counts))
         job.meter.step(size=task.scanned.size)
 
     def _cached(self, task: FileTask) -> TreeEntry | None:
         signature, encoded = task.folder.row.files.get(task.name, (None, b""))
-        if signature is None or signature != signature_of(task.scanned):
+        if signature is None or signature != task.scanned.signature:
             return None
         entry = decode_cached(encoded)
         return entry if entry is not None and entry.type is EntryType.FILE else None
@@ -213,7 +213,7 @@ class Contents:
             job.withdraw_first(scanned, task.folder.child_path(task.name))
             return
         draft = EntryDraft(scanned, task.name, scanned.type, directory.attributes(scanned)).check(job, directory)
-        signature = signature_of(scanned) if scanned.settled(job.now_ns) else None
+        signature = scanned.signature if scanned.settled(job.now_ns) else None
 
         def add() -> None:
             children = [job.saver.blob_id(need.plain_hash, shared=False) for need in draft.needs]

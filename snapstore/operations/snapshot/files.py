@@ -20,7 +20,6 @@ from .drafts import EntryDraft
 from .folders import Folder
 from .job import Job
 from .pipeline import ChunkRef
-from .reuse import signature_of
 
 
 class FileTask(NamedTuple):
@@ -130,7 +129,7 @@ def signature_for(scanned: ScannedEntry, job: Job, *, changed: bool, size: int) 
     """Return the signature to remember, or None if it must not be trusted."""
     if changed or size != scanned.size or not scanned.settled(job.now_ns):
         return None
-    return signature_of(scanned)
+    return scanned.signature
 
 
 def report_unreadable(task: FileTask, error: OSError, job: Job) -> None:

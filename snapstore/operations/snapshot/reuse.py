@@ -30,7 +30,7 @@ from ...format.packing import decode
 from ...format.tree import Chunk, ChunkLeaf, ChunkNode, TreeEntry, entry_from_map
 from ...sources.excludes import CACHE_TAG_NAME, ExcludeRules
 from ...sources.look import FolderLook
-from ...sources.scanned import SETTLED_AFTER_NS, ScannedEntry
+from ...sources.scanned import SETTLED_AFTER_NS
 from ...station.caches import FolderCache
 from ...types import PlainHash
 
@@ -141,12 +141,6 @@ def look_of(look: FolderLook, path: bytes, rules: ExcludeRules, now_ns: int) -> 
     if rules.exclude_caches and CACHE_TAG_NAME in look.signature:
         return None  # what is left out depends on a file's content
     return digest(digest(rules.fingerprint(path)) + look.signature)[:_CHECK_BYTES]
-
-
-def signature_of(entry: ScannedEntry) -> bytes:
-    """Return what identifies an unchanged file, as the cache keeps it."""
-    packed: bytes = msgpack.packb(entry.signature)
-    return packed
 
 
 def is_available(entry: TreeEntry, saver: BlobSaver, reader: BlobReader) -> bool:
