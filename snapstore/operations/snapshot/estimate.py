@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from typing import Final
 
 from ...errors import SnapstoreError
 from ...sources.directory import SourceDirectory, open_source
@@ -21,6 +22,8 @@ from ...sources.layout import SourceLayout, SourceNode
 from ...types import EntryType
 from ..history import History
 from ..meter import Meter
+
+_BEGIN_AFTER_SECONDS: Final = 1.5  # a short run needs no estimate, and counting takes time from the walk
 
 
 @contextlib.contextmanager
@@ -47,6 +50,8 @@ def estimated(layout: SourceLayout, rules: ExcludeRules, history: History, meter
 
 def _count(layout: SourceLayout, rules: ExcludeRules, meter: Meter, stop: threading.Event) -> None:
     files = size = 0
+    if stop.wait(_BEGIN_AFTER_SECONDS):
+        return
     try:
         for node, path in _whole_nodes(layout.root, ""):
             assert node.path is not None
@@ -98,7 +103,7 @@ def _count_below(top: str, path: str, rules: ExcludeRules) -> Iterator[tuple[int
 def _count_here(directory: SourceDirectory, path: str, rules: ExcludeRules) -> tuple[int, int, list[bytes]]:
     files = size = 0
     folders = []
-    for entry in directory.scan():
+    for entry in directory.look().entries:
         text = f"{path}/{os.fsdecode(entry.name)}" if path else os.fsdecode(entry.name)
         is_directory = entry.type is EntryType.DIRECTORY
         if rules.excludes(text, is_directory=is_directory, size=entry.size):
