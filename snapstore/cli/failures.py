@@ -19,7 +19,7 @@ import click
 from ..errors import SnapstoreError
 from .context import Session
 from .exit_codes import ExitCode, exit_code_of
-from .output import printable
+from .output import json_line, printable
 
 _HELP_WAS_SHOWN: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """click has it since 8.2; before, a call without arguments shows the help by itself."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..progress import NullProgress, Progress, ProgressStatus
-from .output import Output, count, human_seconds, human_size, plain_data, printable
+from .output import Output, count, human_seconds, human_size, json_line, printable
 
 if TYPE_CHECKING:
     import rich.progress

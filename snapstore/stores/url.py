@@ -101,7 +101,9 @@ def _file_url_path(url: str) -> Path:
         )
     if host and os.name != "nt":
         raise InputError(f"{redact_url(url)!r} names a server: mount it and give the folder.", code="invalid_url")
-    from urllib.request import url2pathname  # brings the whole of HTTP with it, which takes longer than a small snapshot
+    from urllib.request import (
+        url2pathname,
+    )  # brings the whole of HTTP with it, which takes longer than a small snapshot
 
     return Path(url2pathname(f"//{host}{parts.path}" if host else parts.path))
 

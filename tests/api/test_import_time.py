@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 IMPORT_LIMIT_SECONDS = 0.100
 VERSION_LIMIT_SECONDS = 0.150
 RUNS = 7
+NEEDLESS = ("asyncio", "email", "http", "json", "multiprocessing", "rich", "ssl", "subprocess", "urllib.request")
 HEAVY = ("asyncio", "blake3", "click", "cryptography", "msgpack", "pathspec", "platformdirs", "rich", "zstandard")
 
 
@@ -44,6 +46,27 @@ def test_version_is_quick() -> None:
         "print(time.process_time())"
     )
     assert least_seconds(code) < VERSION_LIMIT_SECONDS
+
+
+def test_a_snapshot_and_a_list_load_no_network_and_no_screen(tmp_path: Path) -> None:
+    """HTTP alone, which came with one function for file: addresses, took a twentieth of a small snapshot."""
+    code = (
+        "import sys, contextlib\n"
+        "import snapstore\n"
+        f"work = {str(tmp_path)!r}\n"
+        "with snapstore.init(work + '/repository', state_dir=work + '/state', kdf_seconds=0) as repository:\n"
+        "    repository.create_dossier('books', secret='a secret of imports')\n"
+        "from snapstore.cli.main import main\n"
+        "for words in (['snapshot', work + '/source'], ['list']):\n"
+        "    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):\n"
+        "        main(['--repo', work + '/repository', '--state-dir', work + '/state', *words])\n"
+        "with snapstore.open(work + '/repository', state_dir=work + '/state') as repository:\n"
+        "    count = len(repository.dossier('books').list())\n"
+        f"print(count, *(name for name in {NEEDLESS!r} if name in sys.modules))"
+    )
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"content")
+    assert run_python(code) == "1"
 
 
 def test_version_is_the_package_version() -> None:
