@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .results import Result
 
-WIDTH, LABEL, BAR, GAP = 900, 270, 15, 12
+WIDTH, LABEL, BAR, GAP = 980, 270, 15, 12
 LONGEST = 12.0
 COLOURS = {
     "snapstore": "#1b6e4b",
@@ -63,7 +63,7 @@ def plot_text(results: Sequence[Result]) -> str:
         middle = at + BAR * len(group.bars) / 2
         parts.append(_text(LABEL - 10, middle + 4, group.title, anchor="end"))
         for tool, seconds, multiple in group.bars:
-            width = (WIDTH - LABEL - 190) * min(multiple, LONGEST) / LONGEST
+            width = (WIDTH - LABEL - 260) * min(multiple, LONGEST) / LONGEST
             colour = COLOURS.get(tool, OTHER_COLOUR)
             parts.append(f'<rect x="{LABEL}" y="{at:.0f}" width="{width:.1f}" height="{BAR - 2}" fill="{colour}"/>')
             said = f"{tool} {multiple:.2f} ({seconds:.2f} s){' ...' if multiple > LONGEST else ''}"
