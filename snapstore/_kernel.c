@@ -36,6 +36,12 @@
 #define INSERTION_RECORDS 24 /* below this a pass over 256 counters costs more than it sorts */
 #define NUMBER 4             /* numbers in records are 32 bits, big-endian, so that bytes sort as they do */
 #define RELEASE_KEYS 512     /* fewer are found faster than the interpreter lock changes hands */
+#define GROUP_KEYS 16        /* about as many cache misses as a core can wait for at once */
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
 
 static uint64_t load_little_endian(const unsigned char *bytes)
 {
@@ -353,21 +359,46 @@ static int is_below(const records *r, size_t position, const unsigned char *key)
     return memcmp(r->base + position * r->width, key, r->key_size) < 0;
 }
 
-/* Where `key` would stand if keys were spread evenly, as those of a hash are. */
-static size_t guess_position(const records *r, const unsigned char *key)
+static uint64_t top_of(const records *r, const unsigned char *key)
 {
-    uint64_t top = 0, count = r->count;
-    for (size_t i = 0; i < 4; i++)
+    uint64_t top = 0;
+    for (size_t i = 0; i < 8; i++)
         top = (top << 8) | (i < r->key_size ? key[i] : 0);
-    return (size_t)((count >> 32) * top + (((count & 0xFFFFFFFFu) * top) >> 32));
+    return top;
+}
+
+static size_t nearest_position(const records *r, double position)
+{
+    if (!(position > 0))
+        return 0;
+    return position < (double)(r->count - 1) ? (size_t)position : r->count - 1;
+}
+
+static double spacing_of(const records *r)
+{
+    return (double)r->count / 18446744073709551616.0; /* records for each step of the 64-bit number */
+}
+
+/* Where `key` would stand if keys were spread evenly, as those of a hash are. */
+static size_t first_guess(const records *r, const unsigned char *key)
+{
+    return nearest_position(r, (double)top_of(r, key) * spacing_of(r));
+}
+
+/* The same, seen from the record at `guess`. */
+static size_t better_guess(const records *r, const unsigned char *key, size_t guess)
+{
+    uint64_t wanted = top_of(r, key), here = top_of(r, r->base + guess * r->width);
+    double distance = here < wanted ? (double)(wanted - here) : -(double)(here - wanted);
+    return nearest_position(r, (double)guess + distance * spacing_of(r));
 }
 
 /* The first position whose record is not below `key`: strides that double away from the guess, then halving. With evenly
- * spread keys this stays within a few memory pages; with any others it is a binary search of twice the steps. */
-static size_t lower_bound(const records *r, const unsigned char *key)
+ * spread keys this stays within a few cache lines; with any others it is a binary search of twice the steps. */
+static size_t lower_bound(const records *r, const unsigned char *key, size_t guess)
 {
-    size_t guess = guess_position(r, key), low = 0, high = r->count, stride = 16;
-    if (guess < r->count && is_below(r, guess, key)) {
+    size_t low = 0, high = r->count, stride = 4;
+    if (is_below(r, guess, key)) {
         low = guess + 1;
         while (stride < high - low && is_below(r, low + stride, key)) {
             low += stride + 1;
@@ -378,7 +409,7 @@ static size_t lower_bound(const records *r, const unsigned char *key)
         if (stride < high - low)
             high = low + stride;
     } else {
-        high = guess < r->count ? guess : r->count;
+        high = guess;
         while (stride < high && !is_below(r, high - stride, key)) {
             high -= stride;
             stride *= 2;
@@ -396,6 +427,24 @@ static size_t lower_bound(const records *r, const unsigned char *key)
     return low;
 }
 
+/* Where each of some keys is, or would be. Among ten million records the first guess is off by about a thousand, the third
+ * by about five. Every look is a cache miss, so all keys look once, and memory answers them together, before any of them
+ * looks again. */
+static void find_group(const records *r, const unsigned char *keys, size_t count, size_t *first)
+{
+    for (size_t i = 0; i < count; i++) {
+        first[i] = first_guess(r, keys + i * r->key_size);
+        PREFETCH(r->base + first[i] * r->width);
+    }
+    for (int look = 0; look < 2; look++)
+        for (size_t i = 0; i < count; i++) {
+            first[i] = better_guess(r, keys + i * r->key_size, first[i]);
+            PREFETCH(r->base + first[i] * r->width);
+        }
+    for (size_t i = 0; i < count; i++)
+        first[i] = lower_bound(r, keys + i * r->key_size, first[i]);
+}
+
 static int matches(const records *r, size_t position, const unsigned char *key)
 {
     return position < r->count && memcmp(r->base + position * r->width, key, r->key_size) == 0;
@@ -405,8 +454,11 @@ static int matches(const records *r, size_t position, const unsigned char *key)
 static size_t find_all(const records *r, const unsigned char *keys, size_t key_count, size_t *first)
 {
     size_t total = 0;
+    if (r->count == 0)
+        key_count = 0;
+    for (size_t i = 0; i < key_count; i += GROUP_KEYS)
+        find_group(r, keys + i * r->key_size, key_count - i < GROUP_KEYS ? key_count - i : GROUP_KEYS, first + i);
     for (size_t i = 0; i < key_count; i++, keys += r->key_size) {
-        first[i] = lower_bound(r, keys);
         for (size_t at = first[i]; matches(r, at, keys); at++)
             total++;
     }
@@ -422,7 +474,7 @@ static PyObject *matches_to_bytes(const records *r, const unsigned char *keys, s
         return NULL;
     unsigned char *out = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
     memset(out, 0, total * (NUMBER + rest)); /* if somebody wrote into the buffer, there may be fewer by now */
-    for (size_t i = 0; i < key_count; i++, keys += r->key_size)
+    for (size_t i = 0; total > 0 && i < key_count; i++, keys += r->key_size)
         for (size_t at = first[i]; written < total && matches(r, at, keys); at++, written++, out += NUMBER + rest) {
             store_number(out, i);
             memcpy(out + NUMBER, r->base + at * r->width + r->key_size, rest);

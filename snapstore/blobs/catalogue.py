@@ -122,7 +122,7 @@ def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> Loade
         loaded.index.set_usable(name, usable=listed.get(name) == size)
     if catalogue.files is not None and is_worth_keeping(loaded.index, loaded.unkept_objects):
         loaded.unkept_objects = 0  # also where it fails: one try is enough for this run
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             keep(catalogue.files, cache_key(catalogue.maintenance), loaded.index, loaded.merged.intersection(names))
     return loaded
 

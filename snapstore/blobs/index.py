@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ..format.index import IndexedPack
 from ..format.names import NAME_CHARS
-from ..format.pack import ENTRY_BYTES, PackEntry, decode_entry
+from ..format.pack import PackEntry, decode_rows
 from ..limits import MIB
 from ..types import BlobId
 from .segments import (
@@ -97,15 +97,14 @@ class BlobIndex:
         """Return for each id every known copy, usable packs first. A batch costs one search, a miss nothing."""
         prefixes = b"".join([blob_id[:PREFIX_BYTES] for blob_id in blob_ids])
         found: list[Sequence[BlobCopy]] = [()] * len(blob_ids)
+        names, sizes, usable = self._names, self._sizes, self._usable
         for segment in self._segments:
             matches = segment.find(prefixes)
-            rows = segment.rows(matches) if matches else b""
-            for place, (which, number, _) in enumerate(matches):
-                at = place * ENTRY_BYTES
-                name, blob_id = self._names[number], blob_ids[which]
-                if name and rows.startswith(blob_id, at):
-                    entry = decode_entry(rows[at : at + ENTRY_BYTES])
-                    copy = BlobCopy(name, self._sizes[number], self._usable[number], entry)
+            entries = decode_rows(segment.rows(matches)) if matches else []
+            for (which, number, _), entry in zip(matches, entries, strict=True):
+                name = names[number]
+                if name and entry.blob_id == blob_ids[which]:
+                    copy = BlobCopy(name, sizes[number], usable[number], entry)
                     found[which] = _with_copy(found[which], copy) if found[which] else (copy,)
         return found
 
@@ -113,8 +112,8 @@ class BlobIndex:
         """Return how many blobs the station would not find again in what it keeps."""
         return sum(segment.blob_count for segment in self._segments if not segment.is_kept)
 
-    def keep(self, files: IndexFiles) -> tuple[bytes, list[tuple[str, int]]]:
-        """Bring all segments into files that stay. Returns what `adopt` takes, with names for files. Raises OSError."""
+    def keep(self, files: IndexFiles) -> tuple[bytes, list[tuple[IndexFile, int]]]:
+        """Bring all segments into files that stay. Returns what `adopt` takes. Raises OSError or ValueError."""
         with self._lock:
             segments = list(self._segments)
             joined: list[IndexSegment] = []
@@ -128,7 +127,7 @@ class BlobIndex:
             counts = [count for segment in segments for count in segment.counts]
             rows = zip(self._names, self._sizes, counts, strict=True)
             table = b"".join([_PACK.pack(name.encode("ascii"), size, count) for name, size, count in rows])
-            return table, [(segment.file.name, len(segment.counts)) for segment in segments if segment.file]
+            return table, [(segment.file, len(segment.counts)) for segment in segments if segment.file]
 
     def adopt(self, table: bytes, files: Sequence[tuple[IndexFile, int]], listed: Container[str]) -> float:
         """Take over what was kept: for each file, how many packs are in it. Packs that are not listed are forgotten.

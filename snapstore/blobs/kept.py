@@ -55,7 +55,7 @@ def keep(files: IndexFiles, key: bytes, index: BlobIndex, objects: Collection[st
     table, segments = index.keep(files)
     names = "".join(sorted(name.rpartition("/")[2] for name in objects)).encode("ascii")
     record = [names, table, [count for _, count in segments]]
-    files.keep(key, encode(record), [name for name, _ in segments])
+    files.keep(key, encode(record), [(file.name, file.hash) for file, _ in segments])
 
 
 def is_worth_keeping(index: BlobIndex, unkept_objects: int) -> bool:

@@ -45,6 +45,11 @@ class IndexFile(Protocol):
         ...
 
     @property
+    def hash(self) -> bytes:
+        """What the station knows its bytes by."""
+        ...
+
+    @property
     def size(self) -> int:
         """Its bytes."""
         ...
@@ -73,8 +78,8 @@ class IndexFiles(Protocol):
         """Write a file. A temporary one goes when it is no longer used. Raises OSError."""
         ...
 
-    def keep(self, key: bytes, table: bytes, names: Sequence[str]) -> None:
-        """Keep `table` and the files with these names instead of what was kept before. Raises OSError."""
+    def keep(self, key: bytes, table: bytes, files: Sequence[tuple[str, bytes]]) -> None:
+        """Keep `table` and the files with these names and hashes instead of what was kept before. Raises OSError."""
         ...
 
 

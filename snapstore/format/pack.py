@@ -11,9 +11,10 @@ are multiples of 4096 less the four bytes of the trailer, so that the count of e
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from ..codec import RAW, ZSTD
 from ..crypto.blob import CHILD_PREFIX_BYTES
@@ -63,6 +64,9 @@ class PackEntry(NamedTuple):
         return vouched_facts(self.kind, self.codec, self.epoch, self.raw_size, self.child_size)
 
 
+_new_entry: Final[Callable[[tuple[Any, ...]], PackEntry]] = partial(tuple.__new__, PackEntry)
+"""`PackEntry._make`, three times as fast."""
+_DATA: Final = int(BlobKind.DATA)
 _RAW_MAX_BYTES: Final = {int(BlobKind.DATA): CHUNK_MAX_BYTES, int(BlobKind.TREE): TREE_BLOB_MAX_BYTES}
 
 
@@ -103,6 +107,16 @@ def decode_entry(data: bytes | memoryview) -> PackEntry:
     return entry
 
 
+def decode_rows(data: bytes | memoryview) -> list[PackEntry]:
+    """Entries back to back, each by itself, of whatever packs: a look-up finds thousands a second."""
+    if len(data) % ENTRY_BYTES:
+        raise damaged(_HEADER, "has an entry of another size")
+    entries = [_new_entry(fields) for fields in ENTRY.iter_unpack(data)]
+    for entry in entries:
+        _check_entry(entry)
+    return entries
+
+
 def decode_entries(data: bytes | memoryview, *, blob_area: int | None) -> list[PackEntry]:
     """The entries in `data`, which holds nothing else.
 
@@ -124,11 +138,15 @@ def decode_entries(data: bytes | memoryview, *, blob_area: int | None) -> list[P
 
 
 def _check_entry(entry: PackEntry) -> None:
+    _, kind, codec, epoch, _, stored_size, raw_size, child_size, _, _ = entry
+    content_size = stored_size - child_size - OVERHEAD_BYTES
+    fits = content_size == raw_size if codec == RAW else 0 < content_size < raw_size and codec == ZSTD
+    if fits and kind == _DATA and child_size == 0 and 0 < epoch <= U16_MAX and 0 < raw_size <= CHUNK_MAX_BYTES:
+        return  # most are like this, and to look into everything costs as much as all the rest of decoding
     if entry.kind not in _RAW_MAX_BYTES:
         raise unsupported(_HEADER, f"has a blob of kind {entry.kind}, which this version does not know")
     if entry.codec not in (RAW, ZSTD):
         raise unsupported(_HEADER, f"has a blob of compression {entry.codec}, which this version does not know")
-    content_size = entry.stored_size - entry.child_size - OVERHEAD_BYTES
     if entry.kind == BlobKind.DATA:
         children_fit = entry.child_size == 0
     else:

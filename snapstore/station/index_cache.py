@@ -43,10 +43,11 @@ _LEFT_OVER_SECONDS: Final = 86_400
 class IndexFile:
     """One file, open until nobody holds it. The name is empty if nobody can open it again."""
 
-    __slots__ = ("__weakref__", "_descriptor", "_lock", "name", "size")
+    __slots__ = ("__weakref__", "_descriptor", "_lock", "hash", "name", "size")
 
-    def __init__(self, name: str, descriptor: int) -> None:
+    def __init__(self, name: str, file_hash: bytes, descriptor: int) -> None:
         self.name = name
+        self.hash = file_hash
         self.size = os.fstat(descriptor).st_size
         self._descriptor = os.dup(descriptor)
         self._lock = threading.Lock()
@@ -86,7 +87,6 @@ class IndexCache:
     def __init__(self, folder: Path, owner: bytes) -> None:
         self.folder = folder
         self._owner = owner
-        self._hashes: dict[str, bytes] = {}
 
     def read(self, key: bytes) -> tuple[bytes, Sequence[IndexFile]] | None:
         """Return the table and the files kept under `key`, or None unless every bit of them is as it was written."""
@@ -115,7 +115,7 @@ class IndexCache:
                 for block in blocks:
                     file.write(block)
                 file.flush()
-                return IndexFile("", file.fileno())
+                return IndexFile("", b"", file.fileno())
         name = f"index-{secrets.token_hex(6)}.segment"
         path = self.folder / name
         try:
@@ -125,18 +125,19 @@ class IndexCache:
                     file.write(block)
                     hasher.update(block)
                 file.flush()
-                self._hashes[name] = hasher.digest()
-                return IndexFile(name, file.fileno())
+                return IndexFile(name, hasher.digest(), file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
 
-    def keep(self, key: bytes, table: bytes, names: Sequence[str]) -> None:
-        """Keep `table` and the files with these names instead of what was kept before. Raises OSError."""
+    def keep(self, key: bytes, table: bytes, files: Sequence[tuple[str, bytes]]) -> None:
+        """Keep `table` and the files with these names and hashes instead of what was kept before. Raises OSError."""
+        names = {name for name, _ in files}
         for name in names:
             os.stat(self.folder / name)  # another process of this station may have kept something else meanwhile
-        payload = encode([_VERSION, self._owner, table, [[name, self._hashes[name]] for name in names]])
+        before = self._kept_names()
+        payload = encode([_VERSION, self._owner, table, [list(file) for file in files]])
         temporary = self.folder / f"index-{secrets.token_hex(6)}.new"
         try:
             with open(temporary, "xb", opener=_private) as file:
@@ -146,11 +147,7 @@ class IndexCache:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        for name in self._hashes.keys() - set(names):
-            del self._hashes[name]
-            with contextlib.suppress(OSError):  # on Windows not while it is open: then a day later
-                (self.folder / name).unlink()
-        self._remove_left_over(names)
+        self._remove(names, before)
 
     def _open(self, name: str, file_hash: bytes) -> IndexFile:
         with open(self.folder / name, "rb", buffering=0) as file:
@@ -160,14 +157,21 @@ class IndexCache:
                 hasher.update(block[:count])
             if hasher.digest() != file_hash:
                 raise ValueError("the file is not as it was written")
-            self._hashes[name] = file_hash
-            return IndexFile(name, file.fileno())
+            return IndexFile(name, file_hash, file.fileno())
 
-    def _remove_left_over(self, names: Sequence[str]) -> None:
+    def _kept_names(self) -> set[str]:
+        try:
+            record: Any = decode((self.folder / "index").read_bytes()[KEY_BYTES:], what="station's index")
+            return {name for name, _ in record[3]}
+        except (DamageError, OSError, TypeError, ValueError, IndexError):
+            return set()
+
+    def _remove(self, names: set[str], before: set[str]) -> None:
+        """Remove what was kept before, and what dead runs left: of the living, some may be writing."""
         oldest = time.time() - _LEFT_OVER_SECONDS
         for path in self.folder.glob("index-*"):
-            with contextlib.suppress(OSError):
-                if path.name not in names and path.stat().st_mtime < oldest:
+            with contextlib.suppress(OSError):  # on Windows it stays while it is open: then a day later
+                if path.name not in names and (path.name in before or path.stat().st_mtime < oldest):
                     path.unlink()
 
 
