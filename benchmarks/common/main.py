@@ -86,6 +86,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(options.questions) - set(QUESTIONS)
     if unknown:
         parser.error(f"no such question: {', '.join(sorted(unknown))}")
+    options.programs = options.data.absolute() / "programs"
     options.data = options.data.absolute() / ("tiny" if options.tiny else "")
     options.rounds = options.rounds or (1 if options.tiny else 3)
     return options
@@ -93,7 +94,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def find_tools(options: argparse.Namespace) -> list[Tool]:
     """Return the tools that are wanted and can be had."""
-    folder = options.data / "programs"
+    folder = options.programs
     checkout = options.snapstore.absolute()
     makers: dict[str, Callable[[], Tool]] = {
         "snapstore": lambda: Snapstore(checkout=checkout),

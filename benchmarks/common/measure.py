@@ -25,8 +25,8 @@ from pathlib import Path
 SAMPLE_SECONDS = 0.02
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-FOREIGN_SETTINGS = ("SNAPSTORE_", "RESTIC_", "BORG_")
-"""Settings of the person at this machine that must not reach the programs."""
+FOREIGN_SETTINGS = ("SNAPSTORE_", "RESTIC_", "BORG_", "PYTHONPATH")
+"""How the names of settings begin that must not reach the programs: a person's own, and what this one is run with."""
 
 
 class ProgramError(Exception):
