@@ -39,6 +39,7 @@ from snapstore.types import BlobId, RepositoryId
 
 BLOBS_A_PACK = 500
 BLOB_BYTES = 65_536
+STORED_BYTES = 60_000  # compressed a little: 500 of them and a header fit into a pack
 PACK_BYTES = 32 << 20
 KEYS = MaintenanceKeys(1, b"m" * 32)
 REPOSITORY = RepositoryId(b"r" * 16)
@@ -60,7 +61,7 @@ def pack_name(pack: int) -> str:
 def made_up_pack(pack: int) -> IndexedPack:
     data, parts = material(pack), [COUNT.pack(BLOBS_A_PACK)]
     for number, at in enumerate(range(0, len(data), 64)):
-        facts = FACTS.pack(1, 0, 1, number * (BLOB_BYTES + 28), BLOB_BYTES + 28, BLOB_BYTES, 0)
+        facts = FACTS.pack(1, 1, 1, number * STORED_BYTES, STORED_BYTES, BLOB_BYTES, 0)
         parts += (data[at : at + 32], facts, data[at + 32 : at + 64])
     return IndexedPack(name=pack_name(pack), pack_size=PACK_BYTES, entries_bytes=b"".join(parts))
 

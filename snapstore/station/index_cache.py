@@ -46,14 +46,15 @@ class IndexFile:
     __slots__ = ("__weakref__", "_descriptor", "_lock", "hash", "name", "size")
 
     def __init__(self, name: str, file_hash: bytes, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
         self.name = name
         self.hash = file_hash
         self.size = os.fstat(descriptor).st_size
-        self._descriptor = os.dup(descriptor)
         self._lock = threading.Lock()
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        with contextlib.suppress(AttributeError, OSError):  # there were no descriptors left to duplicate
+            os.close(self._descriptor)
 
     def map(self, size: int) -> mmap.mmap:
         """Map the first bytes. Raises OSError or ValueError."""
