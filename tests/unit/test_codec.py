@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstore.codec import RAW, ZSTD, compress, decompress
+from snapstore.codec import RAW, ZSTD, compress, compress_many, decompress
 from snapstore.errors import DamagedObjectError, UnsupportedFormatError
 
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 2000
@@ -93,3 +93,25 @@ def test_a_flipped_bit_gives_the_declared_size_or_damage(position: int, bit: int
     stored[position % len(stored)] ^= 1 << bit
     with suppress(DamagedObjectError):
         assert len(decompress(ZSTD, bytes(stored), raw_size=9500)) == 9500
+
+
+def test_many_pieces_are_each_as_one() -> None:
+    pieces = [TEXT, b"a", NOISE, TEXT[:100], TEXT[7:], NOISE[:300_000], memoryview(TEXT)[:20_000], b"\0" * 300_000]
+    results = compress_many(pieces)
+    assert [tag for tag, _ in results] == [ZSTD, RAW, RAW, ZSTD, ZSTD, RAW, ZSTD, ZSTD]
+    for piece, (tag, stored) in zip(pieces, results, strict=True):
+        assert decompress(tag, stored, raw_size=len(piece)) == piece
+        assert (tag, stored) == compress(piece)
+    assert compress_many([]) == []
+
+
+def test_the_level_holds_for_every_piece() -> None:
+    for level in (1, 19, 3):
+        expected = zstandard.ZstdCompressor(level=level).compress(TEXT)
+        assert compress_many([TEXT] * 3, level=level) == [(ZSTD, expected)] * 3
+
+
+def test_after_what_does_not_shrink_a_sample_decides() -> None:
+    """A piece that is noise in its middle alone is compressed, unless the one before did not shrink."""
+    half = bytes(20_000) + NOISE[:8000] + bytes(20_000)
+    assert [tag for tag, _ in compress_many([half, NOISE[:20_000], half, TEXT, half])] == [ZSTD, RAW, RAW, ZSTD, ZSTD]
