@@ -32,7 +32,7 @@ from .packer import PackWriter
 from .reader import BlobReader
 from .sealer import BlobSealer, PlainBlob, SealedBlob
 
-_QUEUE_BATCHES: Final = 8
+_QUEUE_BATCHES: Final = 4  # a batch of photos is 4 MiB; more would not keep a slow medium busier
 _MAX_WORKERS: Final = 4  # beyond this the interpreter lock, not the ciphers, sets the pace
 _TREE_BATCHES: Final = 16  # that wait for a worker, before the caller does
 
