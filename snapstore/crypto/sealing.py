@@ -2,9 +2,9 @@
 
 Here: `seal` and `unseal` over bytes. Not here: what the associated data is made of; each object's module says so.
 
-Rules: nonces are 96 random bits, drawn here or for a whole batch by the sealer of blobs. That is safe because no key seals many
-messages: a blob's key seals one plaintext, and subkeys of M seal a few objects a day, far below the 2^32 of NIST
-SP 800-38D. Bytes that do not authenticate raise `DamagedObjectError` and give no plaintext.
+Rules: nonces are 96 random bits, drawn here or for a whole batch by the sealer of blobs. That is safe
+because no key seals many messages: a blob's key seals one plaintext, and subkeys of M seal a few objects a day, far
+below the 2^32 of NIST SP 800-38D. Bytes that do not authenticate raise `DamagedObjectError` and give no plaintext.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def seal(
     *,
     nonce: bytes | None = None,
 ) -> bytes:
-    """`nonce(12) || ciphertext || tag(16)`. A nonce that is given comes from `random_bytes`, or from a test: a repeated one
-    breaks the key."""
+    """`nonce(12) || ciphertext || tag(16)`. A nonce that is given must come from `random_bytes`, but in a test.
+
+    A repeated one breaks the key.
+    """
     if nonce is None:
         nonce = random_bytes(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plaintext, associated_data)
