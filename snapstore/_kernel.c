@@ -430,19 +430,19 @@ static size_t lower_bound(const records *r, const unsigned char *key, size_t gue
 /* Where each of some keys is, or would be. Among ten million records the first guess is off by about a thousand, the third
  * by about five. Every look is a cache miss, so all keys look once, and memory answers them together, before any of them
  * looks again. */
-static void find_group(const records *r, const unsigned char *keys, size_t count, size_t *first)
+static void find_group(const records *r, const unsigned char *keys, size_t stride, size_t count, size_t *first)
 {
     for (size_t i = 0; i < count; i++) {
-        first[i] = first_guess(r, keys + i * r->key_size);
+        first[i] = first_guess(r, keys + i * stride);
         PREFETCH(r->base + first[i] * r->width);
     }
     for (int look = 0; look < 2; look++)
         for (size_t i = 0; i < count; i++) {
-            first[i] = better_guess(r, keys + i * r->key_size, first[i]);
+            first[i] = better_guess(r, keys + i * stride, first[i]);
             PREFETCH(r->base + first[i] * r->width);
         }
     for (size_t i = 0; i < count; i++)
-        first[i] = lower_bound(r, keys + i * r->key_size, first[i]);
+        first[i] = lower_bound(r, keys + i * stride, first[i]);
 }
 
 static int matches(const records *r, size_t position, const unsigned char *key)
@@ -451,22 +451,22 @@ static int matches(const records *r, size_t position, const unsigned char *key)
 }
 
 /* Where the records of each key begin, and how many there are of all keys together. */
-static size_t find_all(const records *r, const unsigned char *keys, size_t key_count, size_t *first)
+static size_t find_all(const records *r, const unsigned char *keys, size_t stride, size_t key_count, size_t *first)
 {
     size_t total = 0;
     if (r->count == 0)
         key_count = 0;
     for (size_t i = 0; i < key_count; i += GROUP_KEYS)
-        find_group(r, keys + i * r->key_size, key_count - i < GROUP_KEYS ? key_count - i : GROUP_KEYS, first + i);
-    for (size_t i = 0; i < key_count; i++, keys += r->key_size) {
+        find_group(r, keys + i * stride, stride, key_count - i < GROUP_KEYS ? key_count - i : GROUP_KEYS, first + i);
+    for (size_t i = 0; i < key_count; i++, keys += stride) {
         for (size_t at = first[i]; matches(r, at, keys); at++)
             total++;
     }
     return total;
 }
 
-static PyObject *matches_to_bytes(const records *r, const unsigned char *keys, size_t key_count, const size_t *first,
-                                  size_t total)
+static PyObject *matches_to_bytes(const records *r, const unsigned char *keys, size_t stride, size_t key_count,
+                                  const size_t *first, size_t total)
 {
     size_t rest = r->width - r->key_size, written = 0;
     PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(total * (NUMBER + rest)));
@@ -474,7 +474,7 @@ static PyObject *matches_to_bytes(const records *r, const unsigned char *keys, s
         return NULL;
     unsigned char *out = (unsigned char *)PyBytes_AsString(result); /* nobody else has seen the object yet */
     memset(out, 0, total * (NUMBER + rest)); /* if somebody wrote into the buffer, there may be fewer by now */
-    for (size_t i = 0; total > 0 && i < key_count; i++, keys += r->key_size)
+    for (size_t i = 0; total > 0 && i < key_count; i++, keys += stride)
         for (size_t at = first[i]; written < total && matches(r, at, keys); at++, written++, out += NUMBER + rest) {
             store_number(out, i);
             memcpy(out + NUMBER, r->base + at * r->width + r->key_size, rest);
@@ -486,19 +486,19 @@ static PyObject *kernel_match_records(PyObject *module, PyObject *args)
 {
     (void)module;
     Py_buffer buffer, keys;
-    Py_ssize_t record_size, key_size;
+    Py_ssize_t record_size, key_size, stride;
     PyObject *result = NULL;
     size_t *first = NULL;
 
-    if (!PyArg_ParseTuple(args, "y*nny*:match_records", &buffer, &record_size, &key_size, &keys))
+    if (!PyArg_ParseTuple(args, "y*nny*n:match_records", &buffer, &record_size, &key_size, &keys, &stride))
         return NULL;
     if (check_records(buffer.len, record_size, key_size) < 0)
         goto done;
-    if (keys.len % key_size != 0 || (uint64_t)(keys.len / key_size) > UINT32_MAX) {
+    if (stride < key_size || keys.len % stride != 0 || (uint64_t)(keys.len / stride) > UINT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "keys does not hold whole keys");
         goto done;
     }
-    size_t key_count = (size_t)(keys.len / key_size), total;
+    size_t key_count = (size_t)(keys.len / stride), total;
     records r = {buffer.buf, (size_t)(buffer.len / record_size), (size_t)record_size, (size_t)key_size};
     if (key_count > (size_t)PY_SSIZE_T_MAX / sizeof *first ||
         (first = PyMem_Malloc((key_count + 1) * sizeof *first)) == NULL) {
@@ -507,14 +507,14 @@ static PyObject *kernel_match_records(PyObject *module, PyObject *args)
     }
     if (key_count > RELEASE_KEYS) {
         Py_BEGIN_ALLOW_THREADS
-        total = find_all(&r, keys.buf, key_count, first);
+        total = find_all(&r, keys.buf, (size_t)stride, key_count, first);
         Py_END_ALLOW_THREADS
     } else
-        total = find_all(&r, keys.buf, key_count, first);
+        total = find_all(&r, keys.buf, (size_t)stride, key_count, first);
     if (total > (size_t)PY_SSIZE_T_MAX / (NUMBER + MAX_RECORD))
         PyErr_NoMemory(); /* keys that were given again and again, with many records each */
     else
-        result = matches_to_bytes(&r, keys.buf, key_count, first, total);
+        result = matches_to_bytes(&r, keys.buf, (size_t)stride, key_count, first, total);
 done:
     PyMem_Free(first);
     PyBuffer_Release(&buffer);
@@ -640,7 +640,7 @@ static PyMethodDef kernel_methods[] = {
     {"make_records", kernel_make_records, METH_VARARGS,
      "make_records(rows, row_size, key_size, number) -> keys with number and row, u32 big-endian each"},
     {"match_records", kernel_match_records, METH_VARARGS,
-     "match_records(buffer, record_size, key_size, keys) -> key number, u32 big-endian, and rest of each record found"},
+     "match_records(buffer, record_size, key_size, keys, stride) -> key number, u32 big-endian, and rest of each record found"},
 #ifndef _WIN32
     {"read_rows", kernel_read_rows, METH_VARARGS,
      "read_rows(descriptor, offsets, row_size) -> the rows at these offsets (native uint64), in their order"},

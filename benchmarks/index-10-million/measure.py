@@ -9,7 +9,7 @@ then starts a fresh process for each thing it measures, through `load_index` and
     open      an opening from what the station kept, nothing new
     search    an opening, and then look-ups in batches of 1,000, half of them of blobs that are there
 
-Peak memory is VmHWM of the process (on other systems than Linux ru_maxrss), the interpreter and all imports included.
+Peak memory is VmHWM of the process (on macOS ru_maxrss), the interpreter and all imports included.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from pathlib import Path
 from blake3 import blake3
 
 from snapstore.blobs.catalogue import Catalogue, LoadedIndex, load_index
+from snapstore.crypto.derivation import digest
 from snapstore.crypto.keys import MaintenanceKeys
 from snapstore.format.index import IndexedPack, encode_index
+from snapstore.format.names import new_name
 from snapstore.format.pack import COUNT
 from snapstore.limits import INDEX_EVERY_PACKS
 from snapstore.station.index_cache import IndexCache
@@ -55,10 +57,12 @@ def material(pack: int) -> bytes:
 
 
 def pack_name(pack: int) -> str:
+    """Return the name of a made-up pack."""
     return "".join(DIGITS[byte % 32] for byte in blake3(b"name" + pack.to_bytes(4, "little")).digest())
 
 
 def made_up_pack(pack: int) -> IndexedPack:
+    """Return a pack as an index object names it."""
     data, parts = material(pack), [COUNT.pack(BLOBS_A_PACK)]
     for number, at in enumerate(range(0, len(data), 64)):
         facts = FACTS.pack(1, 1, 1, number * STORED_BYTES, STORED_BYTES, BLOB_BYTES, 0)
@@ -67,6 +71,7 @@ def made_up_pack(pack: int) -> IndexedPack:
 
 
 def make_store(root: Path, packs: int) -> None:
+    """Write index objects, and empty files in place of the packs."""
     for digit in "0123456789abcdef":
         (root / "packs" / digit).mkdir(parents=True)
     (root / "index").mkdir()
@@ -81,13 +86,12 @@ def make_store(root: Path, packs: int) -> None:
 
 
 def object_name(data: bytes) -> str:
-    from snapstore.crypto.derivation import digest
-    from snapstore.format.names import new_name
-
+    """Return the name that an object with these bytes is stored under."""
     return new_name(digest(data))
 
 
 def opened(folder: Path) -> tuple[LoadedIndex, float]:
+    """Open the index as a snapshot does; also return the seconds that took."""
     files = IndexCache(folder / "station", b"benchmark")
     store = LocalStore(folder / "store")
     catalogue = Catalogue(store=store, repository_id=REPOSITORY, maintenance={1: KEYS}, files=files)
@@ -96,14 +100,16 @@ def opened(folder: Path) -> tuple[LoadedIndex, float]:
 
 
 def peak_megabytes() -> float:
+    """Return the most memory that this process ever had, in 10**6 bytes."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.split("VmHWM:")[1].split()[0]) / 1000
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
 def report(what: str, seconds: float, loaded: LoadedIndex) -> None:
+    """Print one line about an opening."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     packs = sum(1 for _ in loaded.index.packs())
     print(
@@ -137,15 +143,17 @@ def batches(packs: int, *, scattered: bool) -> Callable[[], list[BlobId]]:
 
 
 def search(folder: Path, packs: int) -> None:
+    """Look blobs up and check the answers."""
     loaded, seconds = opened(folder)
     report("opened for a search", seconds, loaded)
     for scattered in (True, False):
-        make, spent = batches(packs, scattered=scattered), []
+        make, spent, processor = batches(packs, scattered=scattered), [], 0.0
         for _ in range(BATCHES):
             ids = make()
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             found = loaded.index.find_many(ids)
             spent.append(time.perf_counter() - start)
+            processor += time.process_time() - used
             right = [copies for blob_id, copies in zip(ids, found, strict=True) if copies]
             if len(right) != BATCH // 2 or not all(len(copies) == 1 for copies in right):
                 raise SystemExit("a look-up found something else than was put in")
@@ -153,12 +161,14 @@ def search(folder: Path, packs: int) -> None:
         rates = [BATCH / item for item in spent]
         print(
             f"search, hits {where}: {BATCH * BATCHES / sum(spent):,.0f} look-ups a second "
-            f"(median batch {statistics.median(rates):,.0f}), peak {peak_megabytes():.0f} MB",
+            f"(median batch {statistics.median(rates):,.0f}; {BATCH * BATCHES / processor:,.0f} a CPU second), "
+            f"peak {peak_megabytes():.0f} MB",
             flush=True,
         )
 
 
 def main() -> None:
+    """Run all stages, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="must not exist; is removed at the end")
     parser.add_argument("--packs", type=int, default=20_000)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from ..format.index import IndexedPack
@@ -24,7 +25,6 @@ from ..format.pack import PackEntry, decode_rows
 from ..limits import MIB
 from ..types import BlobId
 from .segments import (
-    PREFIX_BYTES,
     ROW_BYTES,
     IndexFile,
     IndexFiles,
@@ -46,6 +46,10 @@ class BlobCopy(NamedTuple):
     pack_size: int
     usable: bool
     entry: PackEntry
+
+
+_new_copy: Final[Callable[[tuple[str, int, bool, PackEntry]], BlobCopy]] = partial(tuple.__new__, BlobCopy)
+"""`BlobCopy._make`, three times as fast: half a million a second are wanted."""
 
 
 class BlobIndex:
@@ -95,16 +99,16 @@ class BlobIndex:
 
     def find_many(self, blob_ids: Sequence[BlobId]) -> list[Sequence[BlobCopy]]:
         """Return for each id every known copy, usable packs first. A batch costs one search, a miss nothing."""
-        prefixes = b"".join([blob_id[:PREFIX_BYTES] for blob_id in blob_ids])
+        joined = b"".join(blob_ids)
         found: list[Sequence[BlobCopy]] = [()] * len(blob_ids)
         names, sizes, usable = self._names, self._sizes, self._usable
         for segment in self._segments:
-            matches = segment.find(prefixes)
+            matches = segment.find(joined)
             entries = decode_rows(segment.rows(matches)) if matches else []
             for (which, number, _), entry in zip(matches, entries, strict=True):
                 name = names[number]
                 if name and entry.blob_id == blob_ids[which]:
-                    copy = BlobCopy(name, sizes[number], usable[number], entry)
+                    copy = _new_copy((name, sizes[number], usable[number], entry))
                     found[which] = _with_copy(found[which], copy) if found[which] else (copy,)
         return found
 

@@ -30,6 +30,7 @@ from ..limits import MIB
 
 _MATCH: Final = struct.Struct(">III")
 PREFIX_BYTES: Final = 16
+_ID_BYTES: Final = 32
 RECORD_BYTES: Final = 24
 ROW_BYTES: Final = RECORD_BYTES + ENTRY_BYTES
 _RELEASE_EVERY: Final = 16  # pieces
@@ -123,9 +124,10 @@ class IndexSegment:
         """True if the station can open it again."""
         return self.file is not None and self.file.name != ""
 
-    def find(self, prefixes: bytes) -> list[tuple[int, int, int]]:
-        """Return which prefix, pack number and entry number of every entry that fits one."""
-        return list(_MATCH.iter_unpack(match_records(self.records, RECORD_BYTES, PREFIX_BYTES, prefixes)))
+    def find(self, blob_ids: bytes) -> list[tuple[int, int, int]]:
+        """Return which id, pack number and entry number of every entry whose id begins as one of these does."""
+        found = match_records(self.records, RECORD_BYTES, PREFIX_BYTES, blob_ids, stride=_ID_BYTES)
+        return list(_MATCH.iter_unpack(found))
 
     def rows(self, matches: Sequence[tuple[int, int, int]]) -> bytes:
         """Return the entries that were found, back to back. Raises OSError."""

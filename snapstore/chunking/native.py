@@ -31,7 +31,7 @@ class Kernel(Protocol):
     find_cuts: Callable[[ReadableBuffer, bytes, int, int, int, int, bool], list[int]]
     make_records: Callable[[ReadableBuffer, int, int, int], bytes]
     sort_records: Callable[[WritableBuffer, int, int], None]
-    match_records: Callable[[ReadableBuffer, int, int, ReadableBuffer], bytes]
+    match_records: Callable[[ReadableBuffer, int, int, ReadableBuffer, int], bytes]
     read_rows: Callable[[int, array[int], int], bytes]
     """Not on Windows. `snapstore.station.index_cache` has the twin."""
 

@@ -55,19 +55,27 @@ def sort_records(buffer: WritableBuffer, record_size: int, key_size: int, *, _na
 
 
 def match_records(
-    buffer: ReadableBuffer, record_size: int, key_size: int, keys: ReadableBuffer, *, _native: bool | None = None
+    buffer: ReadableBuffer,
+    record_size: int,
+    key_size: int,
+    keys: ReadableBuffer,
+    *,
+    stride: int | None = None,
+    _native: bool | None = None,
 ) -> bytes:
     """Return for each record that starts with one of `keys` which key that is, and what follows the key in the record.
 
-    `keys` is whole keys of `key_size` bytes back to back, in any order, and so is the answer; what is not found leaves
-    nothing in it. `buffer` must be sorted. Raises ValueError as `sort_records` does, and for a broken key at the end.
+    `keys` are keys of `key_size` bytes, one every `stride` bytes (without it back to back), in any order. The answer
+    is in theirs; what is not found leaves nothing in it. `buffer` must be sorted. Raises ValueError as `sort_records`
+    does, and for a broken key at the end.
     """
+    step = key_size if stride is None else stride
     kernel = choose_kernel(native=_native)
     if kernel is not None:
-        return kernel.match_records(buffer, record_size, key_size, keys)
+        return kernel.match_records(buffer, record_size, key_size, keys, step)
     data, wanted = memoryview(buffer).cast("B"), memoryview(keys).cast("B")
     _check(len(data), record_size, key_size)
-    if len(wanted) % key_size:
+    if step < key_size or len(wanted) % step:
         raise ValueError("keys does not hold whole keys")
     positions = range(len(data) // record_size)
 
@@ -75,12 +83,12 @@ def match_records(
         return bytes(data[position * record_size : position * record_size + key_size])
 
     answers = []
-    for at in range(0, len(wanted), key_size):
+    for at in range(0, len(wanted), step):
         key = bytes(wanted[at : at + key_size])
         position = bisect_left(positions, key, key=key_at)
         while position < len(positions) and key_at(position) == key:
             rest = data[position * record_size + key_size : (position + 1) * record_size]
-            answers.append((at // key_size).to_bytes(NUMBER_BYTES, "big") + rest)
+            answers.append((at // step).to_bytes(NUMBER_BYTES, "big") + rest)
             position += 1
     return b"".join(answers)
 

@@ -57,6 +57,11 @@ def test_finds_all_records_of_a_key(native: bool) -> None:
     assert found(answer, 1) == expected
 
 
+def test_keys_may_begin_longer_items(native: bool) -> None:
+    answer = match_records(b"a1b1b2", record_size=2, key_size=1, keys=b"b--a--c--", stride=3, _native=native)
+    assert found(answer, 1) == [(0, b"1"), (0, b"2"), (1, b"1")]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 17, 5000])
 def test_finds_every_record_and_nothing_else(native: bool, count: int) -> None:
     data = sorted_by_python(blake3(b"find").digest(length=24 * count), 24)
@@ -107,9 +112,10 @@ def test_impossible_arguments_are_refused(native: bool, size: int, record_size: 
         match_records(bytes(size), record_size=record_size, key_size=key_size, keys=b"", _native=native)
 
 
-def test_broken_keys_are_refused(native: bool) -> None:
+@pytest.mark.parametrize(("size", "stride"), [(17, None), (33, 32), (16, 8), (16, 0), (16, -16)])
+def test_broken_keys_are_refused(native: bool, size: int, stride: int | None) -> None:
     with pytest.raises(ValueError, match="whole keys"):
-        match_records(bytes(24), record_size=24, key_size=16, keys=bytes(17), _native=native)
+        match_records(bytes(24), record_size=24, key_size=16, keys=bytes(size), stride=stride, _native=native)
 
 
 def test_read_only_buffers_are_not_sorted(native: bool) -> None:
