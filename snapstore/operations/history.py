@@ -9,8 +9,8 @@ the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ..crypto.derivation import digest
 from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, TamperedError, UnsupportedFormatError
@@ -70,8 +70,10 @@ class _Signers:
         return record
 
 
-def read_history(dossier: DossierContext) -> History:
+def read_history(dossier: DossierContext, known: History | None = None) -> History:
     """Read every manifest of the dossier.
+
+    `known` is what an earlier look of the same operation gave: objects never change, so what it read is not read again.
 
     Raises StoreError if a listing fails, TamperedError or DamagedObjectError if the keyset cannot be used.
     """
@@ -85,8 +87,11 @@ def read_history(dossier: DossierContext) -> History:
         history.problems.append(Problem(code="older_keyset", path=dossier.pin.name, message=message))
     medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
     last = medium.last()  # before the list: another run may end meanwhile
+    opened = {item.names: item for item in known.manifests} if known is not None else {}
     for copies in _listed(dossier).values():
-        manifest = _read(dossier, copies, signers, history.problems)
+        manifest = _known(copies, opened, signers)
+        if manifest is None:
+            manifest = _read(dossier, copies, signers, history.problems)
         if manifest is not None:
             history.manifests.append(manifest)
             if manifest.sealed.keyset_generation > keyset.generation:
@@ -146,6 +151,21 @@ def _listed(dossier: DossierContext) -> dict[str, list[StoredObject]]:
         for item in dossier.repository.store.list(f"{prefix}/{folder}"):
             listed.setdefault(item.name.rpartition("/")[2][:_DIGEST_CHARS], []).append(item)
     return listed
+
+
+def _known(
+    copies: list[StoredObject], opened: Mapping[tuple[str, ...], ReadManifest], signers: _Signers
+) -> ReadManifest | None:
+    """Return what an earlier look read of exactly these copies, if its signer still counts."""
+    if len({item.size for item in copies}) > 1:
+        return None
+    found = opened.get(tuple(sorted((item.name for item in copies), reverse=True)))
+    if found is None:
+        return None
+    try:
+        return replace(found, station=signers.check(found.sealed, found.facts, found.names[0]).name)
+    except TamperedError:
+        return None
 
 
 def _read(

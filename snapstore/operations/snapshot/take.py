@@ -128,6 +128,7 @@ class _Run:
         self.checked = medium.checked_copies()
         self.added_bytes = 0
         self.noticed: list[Problem] = []
+        self.history = History()
         options = request.options
         self.rules = ExcludeRules(
             request.exclude,
@@ -139,6 +140,7 @@ class _Run:
 
     def run(self, history: History) -> SnapshotReport:
         """Save, publish and look, until nothing that is relied on is missing."""
+        self.history = history
         loaded = self.dossier.repository.index(refresh=True)
         for pack in read_condemned(self.dossier.repository.catalogue()):
             loaded.index.set_usable(pack, usable=False)
@@ -246,8 +248,8 @@ class _Run:
             duration_ms=int(self.meter.seconds * 1000),
         )
         generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
-        history = read_history(self.dossier)  # again: others may have finished meanwhile
-        return put_manifest(self.dossier, draft, history, generation)
+        self.history = read_history(self.dossier, self.history)  # again: others may have finished meanwhile
+        return put_manifest(self.dossier, draft, self.history, generation)
 
     def _finish(
         self, saved: _Saved, published: Published, superseded: list[str], new_cache: FolderCache
@@ -298,7 +300,8 @@ class _Run:
         Only those: an unconfirmed manifest may also be one whose ok copy was lost, and that is nobody's to delete.
         """
         own = published.sealed.snapshot_id
-        manifests = {item.sealed.snapshot_id: item for item in read_history(self.dossier).manifests}
+        found = read_history(self.dossier, self.history).manifests
+        manifests = {item.sealed.snapshot_id: item for item in found}
         if own not in manifests:
             raise NotEnrolledError(
                 "The snapshot was stored, but it does not count: this station is no longer on the dossier's list. "
