@@ -15,6 +15,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -181,6 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not options.ram.is_dir():
         sys.exit(f"error: {options.ram} is no folder; name one on a RAM file system with --ram")
+    # Asked to end, it leaves the way an error does: some GB on the RAM file system are to be removed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     tools = find_tools(options)
     options.disk.mkdir(parents=True, exist_ok=True)
     ram = Path(tempfile.mkdtemp(prefix="snapstore-benchmarks-", dir=options.ram))

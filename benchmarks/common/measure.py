@@ -97,10 +97,16 @@ def run_measured(command: Command, log: Path) -> Measurement:
         )
         sampler = _MemorySampler(process.pid)
         sampler.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - started
+        except BaseException:  # interrupted: nobody else would end it
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            sampler.stop()
         process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would look for it again
-        sampler.stop()
     if process.returncode:
         said = log.read_text(errors="replace")[-2000:]
         raise ProgramError(f"{' '.join(command.arguments)} ended with {process.returncode}:\n{said}")

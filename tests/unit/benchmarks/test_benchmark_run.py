@@ -98,3 +98,19 @@ def test_wrong_options_are_told() -> None:
     done = subprocess.run([*driver, "--tiny", "--only=no-tool"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no such tool: no-tool" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_ended_leaves_nothing_on_the_ram_disk(tmp_path: Path) -> None:
+    for name in ("ram", "disk"):
+        (tmp_path / name).mkdir()
+    options = [f"--{name}={tmp_path / name}" for name in ("data", "ram", "disk", "results")]
+    driver = [sys.executable, "-m", "benchmarks.common.main", "memory", "--tiny", "--only=snapstore", *options]
+    with subprocess.Popen(driver, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("first snapstore" in line for line in process.stderr), "it never came so far"
+        assert [*(tmp_path / "ram").iterdir()]
+        process.terminate()
+        process.stderr.read()
+    assert process.returncode == 143
+    assert [*(tmp_path / "ram").iterdir(), *(tmp_path / "disk").iterdir()] == []
