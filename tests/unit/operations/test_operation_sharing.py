@@ -13,6 +13,7 @@ from snapstore.blobs.sealer import BlobSealer, SealedBlob
 from snapstore.crypto.blob import stored_hash
 from snapstore.crypto.derivation import digest
 from snapstore.crypto.keys import BlobDomain
+from snapstore.format.index import decode_index
 from snapstore.format.names import new_name, pack_path
 from snapstore.format.pack import BlobKind, PackEntry, encode_header, padding_needed
 from snapstore.limits import SHARED_MIN_FILE_BYTES
@@ -107,12 +108,13 @@ def sealer_of(context: DossierContext) -> BlobSealer:
 
 def chunk_ids(context: DossierContext) -> dict[bytes, PackEntry]:
     """Every data blob of the store, by id."""
-    index = context.repository.index(refresh=True).index
+    repository, maintenance = context.repository, context.epoch_keys()[0].maintenance_keys
     return {
         entry.blob_id: entry
-        for number in range(len(index._names))
-        for position in range(int.from_bytes(index._entries[number][:4], "little"))
-        if (entry := index._entry(number, position)).kind == BlobKind.DATA
+        for item in repository.store.list("index")
+        for pack in decode_index(maintenance, repository.config.repository_id, repository.store.get(item.name))
+        for entry in pack.entries()
+        if entry.kind == BlobKind.DATA
     }
 
 
