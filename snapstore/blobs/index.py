@@ -93,6 +93,14 @@ class BlobIndex:
             if name:
                 yield name, size, usable
 
+    def entries(self, pack: str) -> list[PackEntry]:
+        """Return what is in `pack`, in its order; nothing for one that is not known."""
+        number = self._numbers.get(pack, -1)
+        for segment in self._segments:
+            if segment.first_pack <= number < segment.first_pack + len(segment.counts):
+                return decode_rows(segment.pack_rows(number))
+        return []
+
     def copies(self, blob_id: BlobId) -> Sequence[BlobCopy]:
         """Return every known copy, usable packs first."""
         return self.find_many((blob_id,))[0]

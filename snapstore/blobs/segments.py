@@ -137,6 +137,11 @@ class IndexSegment:
             return self.file.read_rows(array("Q", offsets), ENTRY_BYTES)
         return b"".join([self.entries[at : at + ENTRY_BYTES] for at in offsets])
 
+    def pack_rows(self, pack: int) -> bytes:
+        """Return the entries of one pack. Raises OSError."""
+        place = pack - self.first_pack
+        return self.rows([(0, pack, position) for position in range(self.counts[place])])
+
     def entry_blocks(self) -> Iterator[bytes]:
         """Yield all entries in pieces. Raises OSError."""
         for at in range(self._starts[0], self._starts[-1], MIB):

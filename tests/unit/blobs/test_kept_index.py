@@ -174,6 +174,8 @@ def check(index: BlobIndex, packs: list[IndexedPack]) -> None:
     found = index.find_many(ids)
     assert [[(copy.pack, copy.entry.offset) for copy in copies] for copies in found] == expected
     assert [name for name, _, _ in index.packs()] == [pack.name for pack in packs]
+    assert [encode_entries(index.entries(pack.name)) for pack in packs[-3:]] == [p.entries_bytes for p in packs[-3:]]
+    assert index.entries("absent") == []
 
 
 def test_much_goes_to_files_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

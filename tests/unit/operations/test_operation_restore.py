@@ -326,7 +326,7 @@ def test_a_damaged_pack_hurts_only_what_is_in_it(lab: Any, context: ContextOf) -
     lab.dossier().snapshot(lab.source)
     index = context(lab.dossier()).repository.index(refresh=True).index
     for name in hurt:
-        if next(index._entry(number, 0).kind for number, (pack, _, _) in enumerate(index.packs()) if pack in name) == 1:
+        if next(index.entries(pack)[0].kind for pack, _, _ in index.packs() if pack in name) == 1:
             data = lab.store.get(name)
             lab.store.delete(name)
             lab.store.put(name, bytes(310_000) + data[310_000:])
@@ -515,7 +515,8 @@ def test_the_forger_s_blobs_are_of_the_right_kinds(forger: Forger, context: Cont
     assert lab.unlocked("reader").restore("latest", to=lab.folder / "target").problems == ()
     assert found(lab.folder / "target") == {"good"}
     index = context(lab.dossier()).repository.index(refresh=True).index
-    assert {index._entry(0, position).kind for position in range(2)} == {int(BlobKind.TREE)}
+    first = next(index.packs())[0]
+    assert {entry.kind for entry in index.entries(first)} == {int(BlobKind.TREE)}
 
 
 # --- targets that hold less ------------------------------------------------------------------------------------------

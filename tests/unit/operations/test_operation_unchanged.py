@@ -137,7 +137,7 @@ def test_rows_of_the_cache_that_do_not_decode_are_no_rows(lab: Any, settled_tree
 
 def kinds_of_packs(context: DossierContext) -> dict[str, int]:
     index = context.repository.index(refresh=True).index
-    return {name: index._entry(number, 0).kind for number, (name, _, _) in enumerate(index.packs())}
+    return {name: index.entries(name)[0].kind for name, _, _ in index.packs()}
 
 
 @pytest.mark.parametrize("which", ["data", "tree"])
