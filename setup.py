@@ -2,8 +2,8 @@
 
 They are compiled against the stable ABI of CPython 3.11, so one wheel a platform serves every later CPython. Where
 one cannot be compiled the installation goes on without it, and its twins in Python (in `snapstore.chunking` those of
-the kernel, in `snapstore.sources` those of `_posix`) do the same work slowly. Free-threaded builds and other
-interpreters have no stable ABI and compile the same source against their own.
+the kernel, in `snapstore.sources` those of `_posix`, in `snapstore.targets` those of `_writing`) do the same work
+slowly. Free-threaded builds and other interpreters have no stable ABI and compile the same source against their own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STABLE_ABI = platform.python_implementation() == "CPython" and not sysconfig.get
 
 MODULES = ["_kernel"]
 if platform.system() == "Linux":
-    MODULES.append("_posix")
+    MODULES += ["_posix", "_writing"]
 
 
 def extension(name: str) -> Extension:

@@ -1,10 +1,11 @@
 """From h to plaintext, whatever copy still holds it.
 
-Here: finding the copies, opening them, trying the next one. Not here: what the plaintext means.
+Here: finding the copies, opening them one by one or many at once, trying the next one. Not here: what the plaintext
+means.
 
 Rules: bytes are returned only if their keyed hash is the h that was asked for. Every copy is tried before damage is
 reported. A blob that the index does not know makes the index look at the store once more: another station may have
-stored it meanwhile.
+stored it meanwhile. What fails in a batch is tried again alone, so that one damaged blob spoils no other.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ from collections.abc import Callable, Sequence
 from ..codec import decompress
 from ..crypto.blob import stored_hash, unseal_blob
 from ..crypto.keys import BlobDomain, DossierKeys
-from ..errors import DamagedObjectError, DamageError, MissingObjectError, ObjectNotFoundError, StoreUnavailableError
+from ..errors import (
+    DamagedObjectError,
+    DamageError,
+    MissingObjectError,
+    ObjectNotFoundError,
+    StoreError,
+    StoreUnavailableError,
+)
 from ..format.names import pack_path
 from ..format.tree import Node, decode_node
 from ..stores.protocol import Store
 from ..types import PlainHash
 from .index import BlobCopy, BlobIndex
+from .unsealing import Plaintext, SealedBlob, open_blobs
 from .windows import PackWindows
 
 
@@ -57,6 +66,65 @@ class BlobReader:
                 code="missing_blob",
             )
         return found
+
+    def load_many(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> list[Plaintext | DamageError]:
+        """Return the plaintexts with these hashes, in order, an error in the place of each that is missing or damaged.
+
+        Raises StoreError if the store fails."""
+        found: list[Plaintext | DamageError | None] = [None] * len(plain_hashes)
+        for domain in self._shared if shared else self._own:
+            missing = [at for at, item in enumerate(found) if item is None]
+            for at, plaintext in zip(missing, self._open_first(domain, plain_hashes, missing), strict=True):
+                found[at] = plaintext
+            if not any(item is None for item in found):
+                break
+        return [
+            self._load_or_error(plain_hash, shared=shared) if item is None else item
+            for plain_hash, item in zip(plain_hashes, found, strict=True)
+        ]
+
+    def load_nodes(self, plain_hashes: Sequence[PlainHash]) -> list[Node | DamageError]:
+        """Return the tree nodes with these hashes, in order, an error in the place of each that cannot be read."""
+        nodes: list[Node | DamageError] = []
+        for item in self.load_many(plain_hashes):
+            try:
+                nodes.append(item if isinstance(item, DamageError) else decode_node(item))
+            except DamageError as error:
+                nodes.append(error)
+        return nodes
+
+    def _load_or_error(self, plain_hash: PlainHash, *, shared: bool) -> bytes | DamageError:
+        try:
+            return self.load(plain_hash, shared=shared)
+        except DamageError as error:
+            return error
+
+    def _open_first(
+        self, domain: BlobDomain, plain_hashes: Sequence[PlainHash], places: Sequence[int]
+    ) -> list[Plaintext | None]:
+        """The plaintexts by the first copy of each; None where there is no copy, or it is not whole."""
+        addresses = [domain.address(plain_hashes[at]) for at in places]
+        copies = self._index.find_many([blob_id for blob_id, _ in addresses])
+        sealed = [
+            self._sealed(some[0], content_key) if some else None
+            for some, (_, content_key) in zip(copies, addresses, strict=True)
+        ]
+        opened = open_blobs(sealed)
+        for place, (at, plaintext) in enumerate(zip(places, opened, strict=True)):
+            if plaintext is not None and domain.hash(plaintext) != plain_hashes[at]:
+                opened[place] = None
+        return opened
+
+    def _sealed(self, copy: BlobCopy, content_key: bytes) -> SealedBlob | None:
+        entry = copy.entry
+        start = entry.offset + entry.child_size
+        try:
+            sealed = self._windows.view(
+                pack_path(copy.pack), copy.pack_size, start, entry.stored_size - entry.child_size
+            )
+        except (DamageError, StoreError):
+            return None  # loading it alone says why, or finds another copy
+        return SealedBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, sealed)
 
     def load_node(self, plain_hash: PlainHash) -> Node:
         """Return the tree node with that hash; errors as `load`, and DamagedObjectError if it does not decode."""

@@ -26,11 +26,15 @@ class PackWindows:
 
     def read(self, path: str, pack_size: int, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset` of the pack at `path`. StoreError if the store fails."""
+        return bytes(self.view(path, pack_size, offset, size))
+
+    def view(self, path: str, pack_size: int, offset: int, size: int) -> memoryview:
+        """As `read`, without a copy where the bytes lie in one window, which then stays in memory as long as they."""
         first, last = offset // READ_WINDOW_BYTES, (offset + size - 1) // READ_WINDOW_BYTES
         parts = [self._window(path, pack_size, number) for number in range(first, last + 1)]
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         start = offset - first * READ_WINDOW_BYTES
-        return data[start : start + size]
+        return memoryview(data)[start : start + size]
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a pack, so that the next read asks the store again."""

@@ -1,16 +1,18 @@
 """Entries and chunk items out of decoded msgpack, every field checked.
 
-Here: `entry_from_map`, `decode_chunk_items`, `decode_xattrs`. Not here: nodes (`tree`), and what is true of an entry
-only together with its neighbours or with what it refers to.
+Here: `entry_from_map`, its short cut `plain_entry`, `decode_chunk_items`, `decode_xattrs`. Not here: nodes (`tree`),
+and what is true of an entry only together with its neighbours or with what it refers to.
 
 Rules (docs/format/07-trees.md): fields that do not belong to an entry's type are refused, and sizes add up. The type
 of every value is looked at here, at every depth, since `tree` asks `packing.decode` not to. A restore decodes as many
-entries as there are files, so integers, the most frequent fields, go through a table of bounds and no call.
+entries as there are files: the commonest shapes are taken apart without a loop, the others field by field, where
+integers go through a table of bounds and no call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 from ..limits import CHUNK_MAX_BYTES, INLINE_CHUNKS_MAX, INLINE_MAX_BYTES, TREE_MAX_LEVELS
@@ -206,6 +208,108 @@ def entry_from_map(value: object) -> TreeEntry:
     if 17 in keys and 18 in keys:
         refuse(WHAT, "extended attributes")
     return entry
+
+
+def plain_entry(value: dict[int, object]) -> TreeEntry:
+    """As `entry_from_map` for a map whose keys are integers, in a third of the time for most files, folders and links.
+
+    Any exception means that `packing.decode` and `entry_from_map` are to look at it: its keys may not rise, or one may
+    be ignorable, which lets anything stand below it."""
+    keys = tuple(value)
+    tail = _TAILS.get(keys)
+    if tail is None:
+        if any(first >= second for first, second in pairwise(keys)) or keys[-1] >= FIRST_IGNORABLE_KEY:
+            raise ValueError("not plain")
+        return entry_from_map(value)
+    name, number, mode, mtime_ns, uid, gid, user, group, *rest = value.values()
+    if (
+        type(name) is bytes
+        and type(number) is int
+        and type(mode) is int
+        and type(mtime_ns) is int
+        and type(uid) is int
+        and type(gid) is int
+        and type(user) is str
+        and type(group) is str
+        and 0 <= mode <= _PERMISSIONS
+        and mtime_ns <= I64_MAX
+        and uid >= 0 <= gid
+        and b"/" not in name
+        and b"\0" not in name
+        and name not in _NO_NAMES
+    ):
+        entry_type, fields = tail(number, *rest)
+        head = (name, entry_type, mode, mtime_ns, uid, gid, user, group)
+        return tuple.__new__(TreeEntry, head + fields)
+    raise ValueError("not plain")
+
+
+def _rest_of_fields(
+    size: int | None = None,
+    content: tuple[object, object, object] = (None, None, None),
+    link_target: bytes | None = None,
+    subtree: object = None,
+    totals: object = None,
+) -> tuple[object, ...]:
+    """The fields of a TreeEntry after its head, for an entry with nothing unusual."""
+    return (size, *content, None, False, link_target, None, None, (), None, None, None, subtree, totals, False)
+
+
+def _empty_tail(number: int, size: int) -> tuple[EntryType, tuple[object, ...]]:
+    if number != 0 or type(size) is not int or size != 0:
+        raise ValueError("not plain")
+    return EntryType.FILE, _rest_of_fields(0)
+
+
+def _inline_tail(number: int, size: int, inline: bytes) -> tuple[EntryType, tuple[object, ...]]:
+    if (
+        number != 0
+        or type(size) is not int
+        or type(inline) is not bytes
+        or len(inline) != size
+        or not 0 < size <= INLINE_MAX_BYTES
+    ):
+        raise ValueError("not plain")
+    return EntryType.FILE, _rest_of_fields(size, (inline, None, None))
+
+
+def _slice_tail(number: int, size: int, where: list[object]) -> tuple[EntryType, tuple[object, ...]]:
+    found = _slice(where, "slice")
+    if number != 0 or type(size) is not int or not 0 < size <= found.bundle_size - found.offset:
+        raise ValueError("not plain")
+    return EntryType.FILE, _rest_of_fields(size, (None, found, None))
+
+
+def _chunks_tail(number: int, size: int, items: list[object]) -> tuple[EntryType, tuple[object, ...]]:
+    chunks = _inline_chunks(items, _CHUNKS)
+    if number != 0 or type(size) is not int or size <= 0 or items_size(chunks) != size:
+        raise ValueError("not plain")
+    return EntryType.FILE, _rest_of_fields(size, (None, None, chunks))
+
+
+def _link_tail(number: int, link_target: bytes) -> tuple[EntryType, tuple[object, ...]]:
+    if number != EntryType.SYMLINK.value or type(link_target) is not bytes or not link_target:
+        raise ValueError("not plain")
+    return EntryType.SYMLINK, _rest_of_fields(link_target=link_target)
+
+
+def _directory_tail(number: int, subtree: object, totals: object) -> tuple[EntryType, tuple[object, ...]]:
+    if number != EntryType.DIRECTORY.value:
+        raise ValueError("not plain")
+    return EntryType.DIRECTORY, _rest_of_fields(subtree=_node(subtree, "subtree"), totals=_totals(totals, "totals"))
+
+
+_PERMISSIONS: Final = 0o7777
+_NO_NAMES: Final = (b".", b"..")
+_HEAD: Final = (0, 1, 2, 3, 4, 5, 6, 7)
+_TAILS: Final[dict[tuple[int, ...], Callable[..., tuple[EntryType, tuple[object, ...]]]]] = {
+    (*_HEAD, 8): _empty_tail,
+    (*_HEAD, 8, 9): _inline_tail,
+    (*_HEAD, 8, 10): _slice_tail,
+    (*_HEAD, 8, 11): _chunks_tail,
+    (*_HEAD, 14): _link_tail,
+    (*_HEAD, 21, 22): _directory_tail,
+}
 
 
 def _without_ignorable(value: dict[int, object], allowed: frozenset[int]) -> dict[int, object]:

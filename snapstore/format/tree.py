@@ -14,10 +14,13 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
+import msgpack
+
 from ..errors import InputError
-from ..limits import TREE_BLOB_MAX_BYTES, TREE_MAX_LEVELS
+from ..limits import MSGPACK_MAX_ITEMS, TREE_BLOB_MAX_BYTES, TREE_MAX_LEVELS
 from ..types import EntryType, PlainHash
 from .entry import (
     BlobReference,
@@ -34,7 +37,7 @@ from .entry import (
     entry_to_map,
     items_size,
 )
-from .entry_decoding import WHAT, decode_chunk_items, decode_xattrs, entry_from_map, plain_hash
+from .entry_decoding import WHAT, decode_chunk_items, decode_xattrs, entry_from_map, plain_entry, plain_hash
 from .packing import as_bytes, as_int, as_list, damaged, decode, encode, refuse, unsupported
 
 __all__ = [
@@ -167,10 +170,13 @@ def encode_node(node: Node) -> bytes:
 # --- decoding ----------------------------------------------------------------------------------------------------
 
 
-def decode_node(data: bytes) -> Node:
+def decode_node(data: bytes | memoryview) -> Node:
     """The node in the plaintext of a tree blob."""
     if len(data) > TREE_BLOB_MAX_BYTES:
         raise damaged(WHAT, "has a node that is too large")
+    plain_leaf = _decode_plain_leaf(data)
+    if plain_leaf is not None:
+        return plain_leaf
     value = as_list(decode(data, what=WHAT, schema_checks_all=True), WHAT, "node")
     shape = as_int(value[0] if value else None, WHAT, "shape")
     decoder = _DECODERS.get(shape)
@@ -179,9 +185,37 @@ def decode_node(data: bytes) -> Node:
     return decoder(value)
 
 
+def _decode_plain_leaf(data: bytes | memoryview) -> DirectoryLeaf | None:
+    """A part of a directory with nothing unusual in it, by the shortest way; None if it needs a closer look.
+
+    Without a call for every map, duplicate keys show in the encoding again, and wrong types and orders of keys here:
+    each entry's keys must be a sequence that is known to rise. Twice as fast as the way that says what is wrong."""
+    try:
+        value = msgpack.unpackb(
+            data, strict_map_key=False, max_array_len=MSGPACK_MAX_ITEMS, max_map_len=MSGPACK_MAX_ITEMS, max_ext_len=0
+        )
+        shape, items = value
+        if (
+            type(items) is not list
+            or type(shape) is not int
+            or shape != NodeShape.DIRECTORY_LEAF
+            or msgpack.packb(value) != data
+        ):
+            return None
+        if any(kind is not int for kind in set(map(type, chain.from_iterable(items)))):
+            return None
+        entries = tuple(map(plain_entry, items))
+    except Exception:  # as in `packing.decode`; what is wrong is said by the other way
+        return None
+    return _checked_leaf(entries)
+
+
 def _decode_directory_leaf(value: list[object]) -> DirectoryLeaf:
     _, items = as_list(value, WHAT, "node", 2)
-    entries = tuple([entry_from_map(item) for item in as_list(items, WHAT, "entries")])
+    return _checked_leaf(tuple([entry_from_map(item) for item in as_list(items, WHAT, "entries")]))
+
+
+def _checked_leaf(entries: tuple[TreeEntry, ...]) -> DirectoryLeaf:
     previous: bytes | None = None
     for entry in entries:
         if previous is not None and entry.name <= previous:

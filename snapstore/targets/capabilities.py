@@ -72,6 +72,19 @@ class Capabilities:
             text = unicodedata.normalize("NFD", text)
         return text.encode("utf-8", "surrogateescape")
 
+    @property
+    def holds_all_names(self) -> bool:
+        """True if names of up to `name_max` bytes stay as they are, and no two are taken for one."""
+        return (
+            self.case_sensitive
+            and self.unicode_sensitive
+            and self.any_bytes
+            and not self.forbidden
+            and self.trailing_dot_or_space
+            and self.reserved_names
+            and not self.name_max_in_utf16
+        )
+
     def holds(self, name: bytes) -> bool:
         """True if the target keeps `name` as it is, other names apart."""
         return not (

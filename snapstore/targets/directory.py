@@ -200,7 +200,8 @@ class TargetDirectory:
                 self._folder.make_folder(name)
             except FileExistsError:
                 return self._entered(name, make_usable(self._folder, name))
-            return self._entered(name, self._folder.child(name))
+            # A new folder is on the file system of the one above: no need to look.
+            return TargetDirectory(self._folder.child(name), self._state, (*self._elements, name))
 
     # --- things in it -------------------------------------------------------------------------------------------
 

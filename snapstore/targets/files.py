@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -50,8 +51,22 @@ def _can_be_opened_again(attributes: FileAttributes) -> bool:
     return mode & 0o600 == 0o600 and not (attributes.windows_attributes or 0) & _WINDOWS_READ_ONLY
 
 
+_seeking = threading.Lock()
+
+
+def _write_at(descriptor: int, data: memoryview, position: int) -> int:
+    if sys.platform != "win32":
+        return os.pwrite(descriptor, data, position)
+    else:
+        with _seeking:
+            os.lseek(descriptor, position, os.SEEK_SET)
+            return os.write(descriptor, data)
+
+
 class TargetFile:
-    """A new file, written once from front to back. A context manager: leaving it without `commit` discards the file."""
+    """A new file, written once: from front to back, or by `write_at` and then `end_at`.
+
+    A context manager: leaving it without `commit` discards the file."""
 
     def __init__(self, folder: Folder, state: TargetState, name: bytes, path: str) -> None:
         self._folder = folder
@@ -95,6 +110,30 @@ class TargetFile:
         except OSError as error:
             raise translate(error, self._path) from error
         self._written_to = self._position
+
+    def write_at(self, position: int, data: bytes | memoryview) -> None:
+        """Put bytes anywhere, from any thread, before `end_at` says how large the file is. Errors as `write`."""
+        rest = memoryview(data).cast("B")
+        try:
+            while rest:
+                count = _write_at(self._descriptor, rest, position)
+                rest = rest[count:]
+                position += count
+        except OSError as error:
+            raise translate(error, self._path) from error
+
+    def fill_hole(self, position: int, size: int) -> None:
+        """As `write_at` for a hole: zeros are written only where the target has no holes."""
+        if not self._state.fill_holes:
+            self._make_sparse()
+            return
+        for start in range(0, size, _ZEROS_BYTES):
+            self.write_at(position + start, bytes(min(_ZEROS_BYTES, size - start)))
+
+    def end_at(self, size: int) -> None:
+        """Say that the file has `size` bytes, all of which `write_at` has put there unless they are holes."""
+        self._position = size
+        self._written_to = -1
 
     def skip(self, size: int) -> None:
         """Append a hole of `size` bytes."""

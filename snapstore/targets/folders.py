@@ -195,7 +195,8 @@ class DescriptorFolder:
         self.descriptor = descriptor
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
+    def opened(self) -> Iterator[int]:
+        """The descriptor, kept open meanwhile."""
         descriptor = self._pool.acquire(self)
         try:
             yield descriptor
@@ -208,11 +209,11 @@ class DescriptorFolder:
 
     def child(self, name: bytes) -> DescriptorFolder:
         folder = DescriptorFolder(self._pool, self, name)
-        with folder._opened():
+        with folder.opened():
             return folder
 
     def entries(self) -> Sequence[tuple[bytes, os.stat_result]]:
-        with self._opened() as descriptor, os.scandir(descriptor) as entries:
+        with self.opened() as descriptor, os.scandir(descriptor) as entries:
             found = []
             for entry in entries:
                 with suppress(FileNotFoundError):  # removed by somebody else meanwhile
@@ -220,17 +221,17 @@ class DescriptorFolder:
             return found
 
     def stat(self, name: bytes | None) -> os.stat_result:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             if name is None:
                 return os.fstat(descriptor)
             return os.stat(name, dir_fd=descriptor, follow_symlinks=False)
 
     def create(self, name: bytes) -> int:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             return os.open(name, _NEW_FILE, 0o600, dir_fd=descriptor)
 
     def open(self, name: bytes) -> int:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             opened = os.open(name, _READ_FILE, dir_fd=descriptor)
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             os.close(opened)
@@ -241,46 +242,46 @@ class DescriptorFolder:
         return self.open(name)
 
     def make_folder(self, name: bytes) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.mkdir(name, 0o700, dir_fd=descriptor)
 
     def make_symlink(self, name: bytes, target: bytes) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.symlink(target, name, dir_fd=descriptor)
 
     def make_fifo(self, name: bytes) -> None:
         if sys.platform != "win32":
-            with self._opened() as descriptor:
+            with self.opened() as descriptor:
                 os.mkfifo(name, 0o600, dir_fd=descriptor)
         else:
             raise OSError(errno.ENOTSUP, "named pipes")
 
     def make_device(self, name: bytes, kind: int, device: tuple[int, int]) -> None:
         if sys.platform != "win32":
-            with self._opened() as descriptor:
+            with self.opened() as descriptor:
                 os.mknod(name, kind | 0o600, os.makedev(*device), dir_fd=descriptor)
         else:
             raise OSError(errno.ENOTSUP, "device nodes")
 
     def make_link(self, name: bytes, folder: Folder, existing: bytes) -> None:
         assert isinstance(folder, DescriptorFolder)
-        with self._opened() as here, folder._opened() as there:
+        with self.opened() as here, folder.opened() as there:
             os.link(existing, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
 
     def rename(self, old: bytes, new: bytes) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.rename(old, new, src_dir_fd=descriptor, dst_dir_fd=descriptor)
 
     def unlink(self, name: bytes) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.unlink(name, dir_fd=descriptor)
 
     def remove_folder(self, name: bytes) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.rmdir(name, dir_fd=descriptor)
 
     def handle(self, name: bytes | None) -> AttributeHandle:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             # The handle outlives the pin, so it gets a descriptor of its own, and closes it.
             own = os.dup(descriptor)
         try:
@@ -290,11 +291,11 @@ class DescriptorFolder:
             raise
 
     def sync(self) -> None:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             os.fsync(descriptor)
 
     def sync_file_system(self) -> bool:
-        with self._opened() as descriptor:
+        with self.opened() as descriptor:
             return flush_file_system(descriptor)
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ def test_wheel_with_the_kernel(tmp_path: Path) -> None:
     wheel = build_wheel(tmp_path, {})
     names = zipfile.ZipFile(wheel).namelist()
     assert "snapstore/py.typed" in names
-    for module in ("_kernel", "_posix") if sys.platform == "linux" else ("_kernel",):
+    for module in ("_kernel", "_posix", "_writing") if sys.platform == "linux" else ("_kernel",):
         assert [name for name in names if name.startswith(f"snapstore/{module}.") and name.endswith((".so", ".pyd"))]
     if sys.implementation.name == "cpython" and not hasattr(sys, "_is_gil_enabled"):
         assert "-cp311-abi3-" in wheel.name, "one wheel a platform must serve every later CPython"

@@ -3,27 +3,34 @@
 Here: what is done with each entry that is no folder, and the counts. Not here: the walk, folders' attributes (`run`).
 
 Rules: what concerns one entry only becomes a problem; what every further entry would meet ends the restore. Hard links
-are made when all files are there; one whose first name was not restored is restored as a file."""
+are made when all files are there; one whose first name was not restored is restored as a file. Nothing is kept of a
+file that is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ...errors import DamageError, EntryNotFoundError, TargetError
 from ...format.tree import Chunk, ChunkItem, TreeEntry
 from ...limits import MIB
 from ...targets.attributes import FileAttributes
 from ...targets.capabilities import Capabilities
-from ...targets.directory import TargetStat
-from ...targets.files import TargetFile
+from ...targets.directory import TargetDirectory, TargetStat
 from ...targets.problems import FATAL_CODES
 from ...types import EntryType, Overwrite, Problem, RestoreOptions
 from ..browse import SnapshotView
 from ..meter import Meter
+from .batch import NewFiles, Result, SmallFile, Way, Written, is_small
+from .links import Link, Links
+from .loading import TreeLoader
 from .place import Place, attributes_of
-from .write import ContentWriter, FileJob
+from .select import Part
+from .write import AnyFiles, ContentWriter, LargeFile, Results
+
+_LINKS_WAITING_MAX: Final = 4096  # half a kilobyte each
 
 
 @dataclass(slots=True)
@@ -40,74 +47,148 @@ class Counts:
 
 
 class Entries:
-    """Puts entries into places."""
+    """Puts entries into places. A context manager."""
 
-    def __init__(self, view: SnapshotView, options: RestoreOptions, meter: Meter, writer: ContentWriter) -> None:
+    def __init__(self, view: SnapshotView, options: RestoreOptions, meter: Meter, links: Links) -> None:
         self.view = view
         self.options = options
         self.meter = meter
+        self.links = links
+        self.loader = TreeLoader(view.reader)
         self.counts = Counts()
         self.capabilities = Capabilities()
         self.resumed = False
         """The target holds an interrupted restore of the same snapshot."""
-        self._writer = writer
         self._overwrite = options.overwrite
-        self._links: list[tuple[Place, TreeEntry, bytes]] = []
-        self._first_names: dict[bytes, tuple[bytes, ...]] = {}
+        self._writer = ContentWriter(view.reader, self._done, lambda size: meter.step(size=size))
+
+    def __enter__(self) -> Entries:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._writer.__exit__(*failure)
 
     def put(self, place: Place, entry: TreeEntry, name: bytes) -> None:
         """Restore an entry that is no folder under `name`."""
+        if entry.type is EntryType.FILE:
+            self.meter.step()
+            if not self.attempt(lambda: self._file(place, entry, name), place, entry.name):
+                self.links.lose((*place.path, entry.name))
+            return
         self.meter.step(files=1, current=place.text(entry.name))
         if entry.type is EntryType.HARD_LINK:
-            self._links.append((place, entry, name))
-        elif entry.type is EntryType.FILE:
-            self.attempt(lambda: self._file(place, entry, name), place.text(entry.name))
-        else:
-            self.attempt(lambda: self._other(place, entry, name), place.text(entry.name))
+            self.links.add(place, entry, name)
+            if len(self.links.waiting) >= _LINKS_WAITING_MAX:
+                self._writer.drain()
+                self.link_all(place.root_directory(), last=False)
+        elif not self.attempt(lambda: self._other(place, entry, name), place, entry.name):
+            self.links.lose((*place.path, entry.name))
+
+    def takes_new(self, place: Place) -> bool:
+        """Whether `put_new` will do for files in a folder: nothing is there, and the restore is marked unfinished."""
+        return (
+            self._overwrite is None
+            and not self.options.dry_run
+            and place.part is Part.WHOLE
+            and not place.existing
+            and place.plain_names
+            and self.capabilities.max_file_bytes is None
+        )
+
+    def put_new(self, place: Place, entries: Sequence[TreeEntry]) -> None:
+        """Restore small files into a folder where nothing is in the way, and every name can be held."""
+        self._writer.add_new(place, place.ensure(), map(self._looked_up_from, entries))
+
+    def _looked_up_from(self, entry: TreeEntry) -> TreeEntry:
+        """Give the entry back, after a look at whether to go on."""
+        self.meter.step()
+        return entry
+
+    def finish(self) -> None:
+        """Write all files that are on their way."""
+        self._writer.drain()
+
+    # --- files ---------------------------------------------------------------------------------------------------
 
     def _file(self, place: Place, entry: TreeEntry, name: bytes) -> None:
-        path, text = (*place.path, entry.name), place.text(entry.name)
         size = entry.size or 0
-        self.capabilities.check_size(size, text)
-        found = place.existing.get(name)
-        if self._stays(place, entry, name, found):
-            self.counts.unchanged += 1
-            self.meter.step(size=size)
-            if self._overwrite is not Overwrite.NEVER:  # what was kept without looking is not what links mean
-                self._first_names[b"/".join(path)] = self._target_path(place, name)
-            return
-        self.counts.restored += 1
+        if self.capabilities.max_file_bytes is not None:
+            self.capabilities.check_size(size, place.text(entry.name))
+        found, way = place.existing.get(name), Way.WHOLE
+        if found is not None:
+            kept = self._way_of_existing(place, entry, name, found)
+            if kept is None:
+                self.counts.unchanged += 1
+                self.meter.step(files=1, size=size, current=place.text(entry.name))
+                return
+            way = kept
         if self.options.dry_run:
+            self.counts.restored += 1
             self.counts.written += size
+            self.meter.step(files=1, current=place.text(entry.name))
             return
-        self._make_way(place, name, found)
-        self._write(place, entry, name)
-        self._first_names[b"/".join(path)] = self._target_path(place, name)
+        if found is not None and found.type is EntryType.DIRECTORY:
+            place.clear(name, found)
+        self._write(place, entry, name, way)
 
-    def _write(self, place: Place, entry: TreeEntry, name: bytes) -> None:
+    def _write(self, place: Place, entry: TreeEntry, name: bytes, way: Way) -> None:
+        """Hand a file to the writer; `_done` hears of it."""
+        directory = place.ensure()
+        attributes = self.attributes(entry)
+        place.unfinished += 1
+        if is_small(entry):
+            self._writer.add_small(SmallFile(place, directory, entry, name, way, attributes))
+        else:
+            replace = way is Way.REPLACE
+            self._writer.add_large(
+                LargeFile(place, directory, entry, name, attributes, replace), self.loader.items(entry)
+            )
+
+    def _done(self, files: AnyFiles, results: Results) -> None:
+        """Take note of files that are over, well or not."""
+        place = files.place
+        entries = files.entries if isinstance(files, NewFiles) else [files.entry]
+        if results is None:
+            size = sum([entry.size or 0 for entry in entries])
+            self.counts.restored += len(entries)
+            self.counts.written += size
+            self.meter.step(files=len(entries), size=size, current=place.text(entries[-1].name))
+        else:
+            counted = files.written if isinstance(files, LargeFile) else 0
+            for entry, result in zip(entries, results, strict=True):
+                name = entry.name if isinstance(files, NewFiles) else files.name
+                self._note(place, entry, name, result, counted)
+        self.release(place)
+
+    def _note(self, place: Place, entry: TreeEntry, name: bytes, result: Result, counted: int) -> None:
+        size = entry.size or 0
         text = place.text(entry.name)
+        if not isinstance(result, Written):
+            self.links.lose((*place.path, entry.name))
+            self.report(text, result)
+            self.meter.step(files=1, current=text)
+            return
+        if result.unchanged:
+            self.counts.unchanged += 1
+        else:
+            self.counts.restored += 1
+            self.counts.written += size
+        self.counts.problems.extend(result.problems)
+        if result.attributes_left:
+            self.attempt(lambda: self._apply(place.ensure(), name, self.attributes(entry)), place, entry.name)
+        self.meter.step(files=1, size=size - counted, current=text)
 
-        def commit(file: TargetFile) -> None:
-            attributes = self.attributes(entry)
-            in_place = name in place.existing
-            self.counts.problems.extend(file.commit(attributes, sync=in_place, replace=in_place))
-            self.counts.written += entry.size or 0
-            self.meter.step(size=entry.size or 0)
+    def _apply(self, directory: TargetDirectory, name: bytes, attributes: FileAttributes) -> None:
+        self.counts.problems.extend(directory.apply(name, EntryType.FILE, attributes))
 
-        def failed(error: DamageError | TargetError) -> None:
-            self.counts.restored -= 1
-            self.report(text, error)
-
-        self._writer.add(FileJob(entry, place.ensure, name, commit, failed))
-
-    def _stays(self, place: Place, entry: TreeEntry, name: bytes, found: TargetStat | None) -> bool:
-        """Tell whether what is there is kept: as asked, or because it is the same already."""
-        if found is None:
-            return False
+    def _way_of_existing(self, place: Place, entry: TreeEntry, name: bytes, found: TargetStat) -> Way | None:
+        """How a file gets in where something has its name; None if that stays, as asked or because it is the same."""
         if self._overwrite is Overwrite.NEVER:
-            return True
+            self.links.lose((*place.path, entry.name))  # what was kept without looking is not what links mean
+            return None
         if self._overwrite is Overwrite.ALWAYS or (self._overwrite is None and not self.resumed):
-            return False
+            return Way.REPLACE
         granularity = self.capabilities.time_granularity_ns
         same = (
             found.type is EntryType.FILE
@@ -116,17 +197,21 @@ class Entries:
             and entry.mtime_ns is not None
             and abs(found.mtime_ns - entry.mtime_ns) < max(granularity, 1)
         )
-        same = same and (not self.resumed or self._has_content(place, entry, name))
-        if same and not self.options.dry_run:
-            self.counts.problems.extend(place.ensure().apply(name, EntryType.FILE, self.attributes(entry)))
-        return same
+        if not same:
+            return Way.REPLACE
+        if self.resumed and not self.options.dry_run:
+            if is_small(entry):
+                return Way.COMPARE
+            if not self._has_content(place, entry, name):
+                return Way.REPLACE
+        if not self.options.dry_run:
+            self._apply(place.ensure(), name, self.attributes(entry))
+        return None
 
     def _has_content(self, place: Place, entry: TreeEntry, name: bytes) -> bool:
-        """Compare a file that an interrupted restore left: after a power cut size and time prove nothing."""
+        """Compare a large file that an interrupted restore left: after a power cut size and time prove nothing."""
         with place.ensure().read_file(name) as file:
-            if entry.chunks is None and entry.chunk_tree is None:
-                return file.read() == self.view.load_small(entry)
-            return all(self._has_item(file, item, entry) for item in self.view.items(entry)) and not file.read(1)
+            return all(self._has_item(file, item, entry) for item in self.loader.items(entry)) and not file.read(1)
 
     def _has_item(self, file: BinaryIO, item: ChunkItem, entry: TreeEntry) -> bool:
         if isinstance(item, Chunk):
@@ -140,99 +225,121 @@ class Entries:
             rest -= len(zeros)
         return True
 
-    def _make_way(self, place: Place, name: bytes, found: TargetStat | None) -> None:
+    # --- everything else -----------------------------------------------------------------------------------------
+
+    def _make_way(self, place: Place, name: bytes) -> None:
+        found = place.existing.get(name)
         if found is not None and found.type is EntryType.DIRECTORY:
             place.clear(name, found)
 
     def _other(self, place: Place, entry: TreeEntry, name: bytes) -> None:
-        found = place.existing.get(name)
+        if name in place.existing and self._overwrite is Overwrite.NEVER:
+            self.links.lose((*place.path, entry.name))
+        elif not self.options.dry_run:
+            self._make_other(place, entry, name)
         self.counts.others += 1
-        if (found is not None and self._overwrite is Overwrite.NEVER) or self.options.dry_run:
-            return
-        self._make_way(place, name, found)
+
+    def _make_other(self, place: Place, entry: TreeEntry, name: bytes) -> None:
+        self._make_way(place, name)
         directory = place.ensure()
         in_place = name in place.existing
-        try:
-            if entry.type is EntryType.SYMLINK:
-                directory.symlink(name, entry.link_target or b"", replace=in_place)
-            elif entry.type is EntryType.FIFO:
-                directory.fifo(name, replace=in_place)
-            else:
-                directory.device(name, entry.type, entry.device or (0, 0), replace=in_place)
-            self.counts.problems.extend(directory.apply(name, entry.type, self.attributes(entry)))
-        except TargetError:
-            self.counts.others -= 1
-            raise
-        self._first_names[b"/".join((*place.path, entry.name))] = self._target_path(place, name)
+        if entry.type is EntryType.SYMLINK:
+            directory.symlink(name, entry.link_target or b"", replace=in_place)
+        elif entry.type is EntryType.FIFO:
+            directory.fifo(name, replace=in_place)
+        else:
+            directory.device(name, entry.type, entry.device or (0, 0), replace=in_place)
+        self.counts.problems.extend(directory.apply(name, entry.type, self.attributes(entry)))
 
-    def link_all(self) -> None:
-        """Make the hard links. Everything else must have been written."""
-        for place, entry, name in self._links:
-            self.attempt(lambda: self._link(place, entry, name), place.text(entry.name))  # noqa: B023  called at once
+    def link_all(self, root: TargetDirectory | None, *, last: bool) -> None:
+        """Make the hard links. Everything else must have been written, or those wait that mean what is not there."""
+        waiting, self.links.waiting = self.links.waiting, []
+        for link in waiting:
+            if not last and self.links.first_of(link, root) is None:
+                self.links.waiting.append(link)
+                continue
+            self.attempt(lambda: self._link(link, root), link.place, link.entry.name)  # noqa: B023  called at once
+            self.release(link.place)
 
-    def _link(self, place: Place, entry: TreeEntry, name: bytes) -> None:
+    def _link(self, link: Link, root: TargetDirectory | None) -> None:
         """Give a restored file another name, or restore it here if its first name was not."""
-        assert entry.hard_link is not None
-        first = self._first_names.get(entry.hard_link)
-        found = place.existing.get(name)
-        if found is not None and self._overwrite is Overwrite.NEVER:
+        place, name = link.place, link.name
+        if name in place.existing and self._overwrite is Overwrite.NEVER:
             self.counts.unchanged += 1
             return
+        first = self.links.first_of(link, root)
         if first is None:
-            self._copy_of_first(place, entry, name)
+            self._copy_of_first(link)
             return
+        if not self.options.dry_run:
+            self._make_way(place, name)
+            try:
+                place.ensure().hard_link(name, first, replace=name in place.existing)
+            except TargetError as error:
+                if error.code != "hard_link_copied":
+                    raise
+                self.report(place.text(link.entry.name), error)
+                self._copy_of_first(link)
+                return
         self.counts.others += 1
-        if self.options.dry_run:
-            return
-        self._make_way(place, name, found)
-        try:
-            place.ensure().hard_link(name, first, replace=name in place.existing)
-        except TargetError as error:
-            self.counts.others -= 1
-            if error.code != "hard_link_copied":
-                raise
-            self.report(place.text(entry.name), error)
-            self._copy_of_first(place, entry, name)
 
-    def _copy_of_first(self, place: Place, entry: TreeEntry, name: bytes) -> None:
-        assert entry.hard_link is not None
-        text = entry.hard_link.decode("utf-8", "surrogateescape")
+    def _copy_of_first(self, link: Link) -> None:
+        place, name = link.place, link.name
+        assert link.entry.hard_link is not None
+        text = os.fsdecode(link.entry.hard_link)
         content = self.view.find(text)
         if content.type in (EntryType.DIRECTORY, EntryType.HARD_LINK):
             raise EntryNotFoundError(f"The first name {text!r} of a hard link is not a file.", code="damaged_tree")
+        content = content._replace(name=link.entry.name)
         if content.type is not EntryType.FILE:
-            self._other(place, content._replace(name=entry.name), name)
-            self._first_names[entry.hard_link] = self._target_path(place, name)
-            return
-        self.counts.restored += 1
-        if not self.options.dry_run:
-            self._make_way(place, name, place.existing.get(name))
-            self._write(place, content, name)
+            self._other(place, content, name)
+        elif self.options.dry_run:
+            self.counts.restored += 1
+        else:
+            self._make_way(place, name)
+            before = self.counts.restored
+            self._write(place, content, name, Way.REPLACE if name in place.existing else Way.WHOLE)
             self._writer.drain()
-            self._first_names[entry.hard_link] = self._target_path(place, name)
+            if self.counts.restored == before:
+                return  # why is reported already
+        self.links.restored_instead(link)
 
-    def _target_path(self, place: Place, name: bytes) -> tuple[bytes, ...]:
-        names = [name]
+    # --- for all -------------------------------------------------------------------------------------------------
+
+    def release(self, place: Place) -> None:
+        """Note that one thing that kept a folder from being finished is done; finishes it after the last."""
         step: Place | None = place
-        while step is not None and step.parent is not None:
-            names.append(step.name)
+        while step is not None:
+            step.unfinished -= 1
+            if step.unfinished:
+                return
+            self._finish_folder(step)
             step = step.parent
-        return tuple(reversed(names))
+
+    def _finish_folder(self, place: Place) -> None:
+        """Give a folder its attributes: all that is in it is done, and writing in it would change its time."""
+        directory = place.directory
+        if directory is None or place.parent is None or not place.own or self.options.dry_run:
+            return
+        attributes = self.attributes(place.entry)
+        self.attempt(lambda: self.counts.problems.extend(directory.apply_self(attributes)), place)
 
     def attributes(self, entry: TreeEntry) -> FileAttributes:
         """Return what an entry says about itself; without extended attributes if those are damaged."""
+        if entry.xattrs_blob is None:
+            return attributes_of(entry, entry.xattrs)
         try:
             return attributes_of(entry, self.view.xattrs(entry))
         except DamageError as error:
             self.report(entry.name.decode("utf-8", "surrogateescape"), error)
             return attributes_of(entry, ())
 
-    def attempt(self, step: Callable[[], None], path: str) -> bool:
+    def attempt(self, step: Callable[[], None], place: Place, name: bytes = b"") -> bool:
         """Run `step`; what concerns only this entry becomes a problem."""
         try:
             step()
         except (DamageError, TargetError, EntryNotFoundError) as error:
-            self.report(path, error)
+            self.report(place.text(name), error)
             return False
         return True
 

@@ -37,6 +37,8 @@ class Place:
     options: RestoreOptions
     capabilities: Capabilities
     keeper: Keeper
+    plain_names: bool
+    """The target holds every name."""
     complete: bool = True
     """Every entry of it could be read from the snapshot."""
     directory: TargetDirectory | None = None
@@ -44,8 +46,23 @@ class Place:
     """It was not there before."""
     existing: dict[bytes, TargetStat] = field(default_factory=dict)
     taken: set[bytes] = field(default_factory=set)
+    """What the names so far are to a target that takes different names for one; empty where none does."""
     kept: set[bytes] = field(default_factory=set)
-    """Names in the target that the snapshot has, or that the selection passes over."""
+    """Names in the target that the snapshot has, or that the selection passes over, if others are to be deleted."""
+    unfinished: int = 1
+    """What has to be done before the folder gets its attributes: its own entries, files, links, folders in it."""
+
+    @property
+    def own(self) -> bool:
+        """Its attributes are those of the snapshot: it was not there, or it is taken as a whole."""
+        return self.made or (self.part is Part.WHOLE and self.options.overwrite is not Overwrite.NEVER)
+
+    def root_directory(self) -> TargetDirectory | None:
+        """Return the target itself; None in a dry run without one."""
+        place = self
+        while place.parent is not None:
+            place = place.parent
+        return place.directory
 
     def text(self, name: bytes = b"") -> str:
         """Return the path of this folder, or of a name in it, for problems."""
@@ -108,11 +125,19 @@ class Place:
 
     def target_name(self, name: bytes, problems: list[Problem]) -> bytes:
         """Return the name that the target can hold, reporting a different one."""
+        if self.plain_names and len(name) <= self.capabilities.name_max:
+            self.keep(name)
+            return name
         chosen = self.capabilities.portable_name(name, self.taken)
         if chosen != name:
             problems.append(renamed(self.text(name), name, chosen))
-        self.kept.add(chosen)
+        self.keep(chosen)
         return chosen
+
+    def keep(self, name: bytes) -> None:
+        """Note that a name in the target is no surplus."""
+        if self.options.delete:
+            self.kept.add(name)
 
     def surplus(self) -> list[bytes]:
         """Return what is in the target and not in the snapshot, if that is to be removed."""

@@ -2,9 +2,9 @@
 
 Here: the verb, and the walk down the snapshot's tree beside the target's. Not here: the pieces (see the package).
 
-Rules: depth first without recursion. In each folder the files are handed to the writer and the folders entered; hard
-links come when all files are there, and folders get their attributes last, deepest first, since writing in them
-changes their times."""
+Rules: some folders at a time, the deepest first, without recursion. In each folder the files are handed to the writer
+and the folders noted; hard links come when the files are there. A folder gets its attributes when everything in it is
+done, since writing in it changes its time, and is forgotten then."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Final
 
 from ...errors import DamageError, InputError
 from ...format.keyset import PrivateHalves
@@ -25,11 +26,14 @@ from ..context import DossierContext
 from ..history import ReadManifest
 from ..meter import Meter
 from . import marker
+from .batch import is_new
 from .entries import Entries
 from .keeping import Keeper
+from .links import Links
 from .place import Place
 from .select import Part, Selection
-from .write import ContentWriter
+
+_FOLDERS_AT_ONCE: Final = 32  # whose nodes are loaded together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +97,10 @@ class _Restore:
         self.options = request.options
         self.selection = selection
         self.meter = meter
-        self.writer = ContentWriter(view)
-        self.entries = Entries(view, request.options, meter, self.writer)
-        self.counts = self.entries.counts
         self._overwrite = request.options.overwrite
-        self._done: list[Place] = []
+        self.links = Links(view, selection, target_was_empty=self._overwrite is None)
+        self.entries = Entries(view, request.options, meter, self.links)
+        self.counts = self.entries.counts
         self._keeper = Keeper(own_folders, lambda path, folder: selection.excludes(path, is_directory=folder))
 
     def run(self) -> None:
@@ -106,15 +109,13 @@ class _Restore:
             root = self._open_root()
             if root is not None:
                 stack.enter_context(root)
-            stack.enter_context(self.writer)
+            stack.enter_context(self.entries)
             self._walk(root)
-            self.writer.drain()
+            self.entries.finish()
             for pattern in self.selection.unmatched():
                 message = f"Nothing in the snapshot fits {pattern!r}."
                 self.counts.problems.append(Problem(code="nothing_matched", path=pattern, message=message))
-            self.entries.link_all()
-            self.writer.drain()
-            self._finish_folders()
+            self.entries.link_all(root, last=True)
             if root is not None and not self.options.dry_run:
                 if self.options.sync:
                     self.meter.enter("sync")
@@ -150,24 +151,45 @@ class _Restore:
                 root.apply_self(attributes)
             marker.end(root)
         if whole:
-            self.entries.attempt(lambda: self.counts.problems.extend(root.apply_self(attributes)), "")
+            self.entries.attempt(lambda: self.counts.problems.extend(root.apply_self(attributes)), self._top)
 
     # --- the walk ------------------------------------------------------------------------------------------------
 
     def _walk(self, root: TargetDirectory | None) -> None:
-        part = Part.WHOLE if self.selection.everything else Part.PERHAPS
-        place = self._place(self.view.root, (), part, None, b"")
+        place = self._place(self.view.root, (), self.selection.start, None, b"")
         place.directory = root
+        self._top = place
         place.open_existing()
-        stack = [(place, self._children(place))]
-        while stack:
-            place, entries = stack[-1]
-            entry = self._next(place, entries)
-            if entry is None:
-                stack.pop()
-                self._leave(place)
-            elif (below := self._take(place, entry)) is not None:
-                stack.append((below, self._children(below)))
+        waiting = [place]
+        while waiting:
+            places = waiting[: -_FOLDERS_AT_ONCE - 1 : -1]
+            del waiting[-len(places) :]
+            found: list[Place] = []
+            entered = [place for place in places if place is self._top or self._enter(place)]
+            for place, parts in zip(entered, self.entries.loader.folders([p.entry for p in entered]), strict=True):
+                self._go_through(place, parts, found)
+            waiting.extend(reversed(found))
+
+    def _go_through(self, place: Place, parts: Iterator[tuple[TreeEntry, ...]], found: list[Place]) -> None:
+        """Deal with the entries of a folder, adding the folders to be entered to `found`, and leave it."""
+        fresh = self.entries.takes_new(place) and not self.selection.excludes_some
+        try:
+            for entries in parts:
+                if fresh:
+                    new = [entry for entry in entries if is_new(entry)]
+                    self.entries.put_new(place, new)
+                    if len(new) == len(entries):
+                        continue
+                    entries = tuple(entry for entry in entries if not is_new(entry))  # noqa: PLW2901
+                for entry in entries:
+                    self._take(place, entry, found)
+        except DamageError as error:
+            self.entries.report(place.text(), error)
+            place.complete = False  # what could not be listed is no surplus
+            self.links.lose(place.path)
+        for name in place.surplus():
+            self.entries.attempt(lambda: self._delete(place, name), place, name)  # noqa: B023  called at once
+        self.entries.release(place)
 
     def _place(self, entry: TreeEntry, path: tuple[bytes, ...], part: Part, parent: Place | None, name: bytes) -> Place:
         return Place(
@@ -178,49 +200,42 @@ class _Restore:
             name=name,
             options=self.options,
             keeper=self._keeper,
+            plain_names=self.entries.capabilities.holds_all_names,
             capabilities=self.entries.capabilities,
         )
 
-    def _children(self, place: Place) -> Iterator[TreeEntry]:
-        return self.view.children(place.entry)
-
-    def _next(self, place: Place, entries: Iterator[TreeEntry]) -> TreeEntry | None:
-        try:
-            return next(entries, None)
-        except DamageError as error:
-            self.entries.report(place.text(), error)
-            place.complete = False  # what could not be listed is no surplus
-            return None
-
-    def _take(self, place: Place, entry: TreeEntry) -> Place | None:
-        """Deal with one entry; a folder to be entered comes back."""
-        path = (*place.path, entry.name)
+    def _take(self, place: Place, entry: TreeEntry, found: list[Place]) -> None:
         directory = entry.type is EntryType.DIRECTORY
-        part = self.selection.part(path, is_directory=directory, above=place.part)
+        part = place.part
+        if part is not Part.WHOLE or self.selection.excludes_some:
+            part = self.selection.part((*place.path, entry.name), is_directory=directory, above=part)
         if part is Part.NONE:
-            place.kept.add(entry.name)
-            return None
+            place.keep(entry.name)
+            return
         name = place.target_name(entry.name, self.counts.problems)
+        if name != entry.name:
+            self.links.rename((*place.path, entry.name), name)
         if directory:
-            below = self._place(entry, path, part, place, name)
-            entered = self.entries.attempt(lambda: self._enter(below), below.text())
-            return below if entered else None
-        self.entries.put(place, entry, name)
-        return None
+            place.unfinished += 1
+            found.append(self._place(entry, (*place.path, entry.name), part, place, name))
+        else:
+            self.entries.put(place, entry, name)
 
-    def _enter(self, place: Place) -> None:
+    def _enter(self, place: Place) -> bool:
+        self.meter.step()
+        if self.entries.attempt(lambda: self._open(place), place):
+            return True
+        self.links.lose(place.path)
+        assert place.parent is not None
+        self.entries.release(place.parent)
+        return False
+
+    def _open(self, place: Place) -> None:
         place.open_existing()
         if place.part is Part.WHOLE:
             self.counts.directories += 1
             if not self.options.dry_run:
                 place.ensure()
-
-    def _leave(self, place: Place) -> None:
-        for name in place.surplus():
-            self.entries.attempt(lambda: self._delete(place, name), place.text(name))  # noqa: B023  called at once
-        own = place.made or (place.part is Part.WHOLE and self._overwrite is not Overwrite.NEVER)
-        if place.directory is not None and place.parent is not None and own:
-            self._done.append(place)
 
     def _delete(self, place: Place, name: bytes) -> None:
         """Remove what the snapshot does not have, unless it is, or holds, something to be kept."""
@@ -229,15 +244,3 @@ class _Restore:
         self.counts.deleted += 1
         if not self.options.dry_run:
             place.ensure().remove(name)
-
-    def _finish_folders(self) -> None:
-        if self.options.dry_run:
-            return
-        for place in sorted(self._done, key=lambda place: -len(place.path)):
-            directory = place.directory
-            assert directory is not None
-            attributes = self.entries.attributes(place.entry)
-            self.entries.attempt(
-                lambda: self.counts.problems.extend(directory.apply_self(attributes)),  # noqa: B023  called at once
-                place.text(),
-            )

@@ -9,7 +9,7 @@ pattern in gitignore syntax; a folder that fits is taken whole. No paths means e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from ...errors import EntryNotFoundError
@@ -36,7 +36,9 @@ class Selection:
         self._literal: list[tuple[bytes, ...]] = []
         self._patterns: dict[str, ExcludeRules] = {}
         self._matched: set[str] = set()
-        self._exclude = ExcludeRules(tuple(exclude))
+        exclude = tuple(exclude)
+        self._exclude = ExcludeRules(exclude)
+        self.excludes_some = bool(exclude)
         self.everything = not self._given
 
     def resolve(self, view: SnapshotView) -> None:
@@ -63,13 +65,27 @@ class Selection:
         text = b"/".join(path).decode("utf-8", "surrogateescape")
         return self._exclude.excludes(text, is_directory=is_directory, size=0)
 
+    @property
+    def start(self) -> Part:
+        """How much of the root is taken."""
+        return Part.WHOLE if self.everything else Part.PERHAPS
+
+    def takes(self, path: Sequence[bytes]) -> bool:
+        """Tell whether the thing at `path`, which is no folder, is taken."""
+        part = self.start
+        for count in range(1, len(path) + 1):
+            part = self.part(tuple(path[:count]), is_directory=count < len(path), above=part)
+            if part is Part.NONE:
+                return False
+        return part is Part.WHOLE
+
     def part(self, path: tuple[bytes, ...], *, is_directory: bool, above: Part) -> Part:
         """Return how much of the entry at `path` is taken, given how much of its folder is."""
-        text = b"/".join(path).decode("utf-8", "surrogateescape")
-        if self.excludes(path, is_directory=is_directory):
+        if self.excludes_some and self.excludes(path, is_directory=is_directory):
             return Part.NONE
         if self.everything or above is Part.WHOLE:
             return Part.WHOLE
+        text = b"/".join(path).decode("utf-8", "surrogateescape")
         if any(path[: len(wanted)] == wanted for wanted in self._literal):
             return Part.WHOLE
         fitting = [

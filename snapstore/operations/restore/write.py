@@ -1,163 +1,258 @@
-"""Files' content, read ahead by worker threads and written in order.
+"""Files' content: loaded and written by worker threads, told in order.
 
-Here: `ContentWriter`. Not here: which files, or their attributes.
+Here: `ContentWriter`: which work goes to a worker when, and large files, whose parts are written wherever they belong
+as they come. Not here: what a worker does with a batch of small files (`batch`), which files there are, or what is made
+of the results (`entries`).
 
-Rules: the caller's thread writes; workers fetch, open and check blobs. What is read ahead is bounded in bytes. A file
-of which a part is damaged is discarded and reported; the others go on. TargetErrors that every further file would meet
-end the restore."""
+Rules: a worker gets a megabyte or more of work at a time, since threads that pass small things to and fro only wait
+for each other. What is under way is bounded, so memory is too. Results come in the order in which files were added,
+in the caller's thread. The first file is waited for: a target that takes nothing is known at once."""
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
+from ...blobs.reader import BlobReader
 from ...errors import DamagedObjectError, DamageError, TargetError
-from ...format.tree import Chunk, TreeEntry
+from ...format.tree import Chunk, ChunkItem, TreeEntry
 from ...limits import MIB
+from ...targets.attributes import FileAttributes
 from ...targets.directory import TargetDirectory
 from ...targets.files import TargetFile
 from ...types import PlainHash
-from ..browse import SnapshotView
+from .batch import Batch, NewFiles, Result, SmallFile, Written
+from .place import Place
 
-_AHEAD_BYTES: Final = 32 * MIB
-_AHEAD_STEPS: Final = 2048
-_BUNDLES_KEPT: Final = 128  # 64 KiB each: a folder's files are spread over a few bundles
+_BATCH_BYTES: Final = MIB
+_BATCH_FILES: Final = 512
+_FIRST_BATCH_FILES: Final = 1
+_PART_BYTES: Final = 2 * MIB
 _MAX_WORKERS: Final = 4
+_WAITING_TASKS: Final = 2  # beyond those that the workers are at
 
 
-@dataclass(slots=True)
-class FileJob:
-    """One file to be written. `done` commits it; `failed` hears what kept it from being written."""
+@dataclass(slots=True, eq=False)
+class LargeFile:
+    """A file that is written in parts."""
 
+    place: Place
+    directory: TargetDirectory
     entry: TreeEntry
-    open: Callable[[], TargetDirectory]
     name: bytes
-    done: Callable[[TargetFile], None]
-    failed: Callable[[DamageError | TargetError], None]
+    attributes: FileAttributes
+    replace: bool
+    written: int = 0
+    """Bytes so far, holes not counted."""
     file: TargetFile | None = None
-    over: bool = False
+    failure: DamageError | TargetError | None = None
+
+
+class _Part(NamedTuple):
+    """Chunks of a large file that lie one after the other, and where the first begins."""
+
+    large: LargeFile
+    position: int
+    chunks: list[Chunk]
+
+
+AnyFiles: TypeAlias = SmallFile | NewFiles | LargeFile
+Results: TypeAlias = list[Result] | None
+"""One for each file; None if all NewFiles went well."""
+_Task: TypeAlias = tuple[Batch, Future[list[Results]]] | tuple[_Part, Future[None]] | tuple[LargeFile, None]
 
 
 class ContentWriter:
-    """Writes files, one after the other, from blobs that are on their way. A context manager."""
+    """Writes files from blobs. A context manager.
 
-    def __init__(self, view: SnapshotView) -> None:
-        self._view = view
-        workers = min(_MAX_WORKERS, max(2, os.cpu_count() or 2))
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="snapstore-load")
-        self._steps: deque[tuple[Future[bytes] | None, int, Callable[[bytes], None], FileJob]] = deque()
-        self._ahead = 0
-        self._bundles: OrderedDict[PlainHash, Future[bytes]] = OrderedDict()
+    `done` hears of each file when it is over, `part_done` of the bytes of large ones meanwhile, both in the caller's
+    thread."""
+
+    def __init__(
+        self, reader: BlobReader, done: Callable[[AnyFiles, Results], None], part_done: Callable[[int], None]
+    ) -> None:
+        self._reader = reader
+        self._done = done
+        self._part_done = part_done
+        self._workers_count = min(_MAX_WORKERS, max(2, os.cpu_count() or 2))
+        self._workers = ThreadPoolExecutor(self._workers_count, thread_name_prefix="snapstore-restore")
+        self._tasks: deque[_Task] = deque()
+        self._batch = Batch()
+        self._batch_files = _FIRST_BATCH_FILES
+        self._bundle: PlainHash | None = None
 
     def __enter__(self) -> ContentWriter:
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._workers.shutdown(wait=True, cancel_futures=True)
-        for step in self._steps:
-            job = step[3]
-            if job.file is not None:
-                job.file.discard()
-        self._steps.clear()
+        for work, _ in self._tasks:
+            large = work.large if isinstance(work, _Part) else work
+            if isinstance(large, LargeFile) and large.file is not None:
+                large.file.discard()
+        self._tasks.clear()
 
-    def add(self, job: FileJob) -> None:
-        """Write a file, soon."""
-        entry = job.entry
-        if entry.slice is not None:
-            plain_hash, offset, size = entry.slice
-            end = offset + (entry.size or 0)
-            bundle = self._bundle(plain_hash, size)
-            self._step(bundle, entry.size or 0, lambda data: self._write(job, data[offset:end]), job)
-        elif entry.chunks is None and entry.chunk_tree is None:
-            self._step(None, 0, lambda _: self._write(job, entry.inline or b""), job)
-        else:
-            self._add_chunks(job)
-        self._step(None, 0, lambda _: self._finish(job), job)
+    def add_small(self, file: SmallFile) -> None:
+        """Write a small file, soon."""
+        self._make_room(file.entry)
+        self._batch.groups.append(file)
+
+    def add_new(self, place: Place, directory: TargetDirectory, entries: Iterable[TreeEntry]) -> None:
+        """Write small files under their own names, soon. Each group of them that `done` hears of counts in `place`."""
+        group: NewFiles | None = None
+        for entry in entries:
+            if self._make_room(entry) or group is None:
+                group = NewFiles(place, directory, [])
+                place.unfinished += 1
+                self._batch.groups.append(group)
+            group.entries.append(entry)
+
+    def _make_room(self, entry: TreeEntry) -> bool:
+        """Count a file in; True if a new batch was begun for it, which a bundle's files are not torn apart by."""
+        batch = self._batch
+        bundle = None if entry.slice is None else entry.slice[0]
+        full = batch.size >= _BATCH_BYTES or batch.count >= self._batch_files
+        begin = full and (bundle is None or bundle != self._bundle)
+        if begin:
+            self._submit_batch()
+            batch = self._batch
+        self._bundle = bundle or self._bundle
+        batch.count += 1
+        batch.size += entry.size or 0
+        return begin
+
+    def add_large(self, large: LargeFile, items: Iterator[ChunkItem]) -> None:
+        """Write a file of many chunks, or with holes."""
+        self._submit_batch()
+        try:
+            large.file = large.directory.new_file(large.name)
+            size = self._add_parts(large, large.file, items)
+            if size != (large.entry.size or 0):
+                raise DamagedObjectError("The file's parts do not add up to its size.", code="damaged_tree")
+        except (DamageError, TargetError) as error:  # of a node of the chunk list, or of the target
+            large.failure = large.failure or error
+        self._tasks.append((large, None))
+        self._trim()
 
     def drain(self) -> None:
         """Write everything that is on its way."""
-        while self._steps:
-            self._run_head()
+        self._submit_batch()
+        while self._tasks:
+            self._finish_oldest()
 
-    def _add_chunks(self, job: FileJob) -> None:
-        shared = job.entry.shared
-        try:
-            for item in self._view.items(job.entry):
-                if isinstance(item, Chunk):
-                    future = self._workers.submit(self._view.load_chunk, item, shared=shared)
-                    self._step(future, item.size, lambda data, n=item.repeat: self._repeat(job, data, n), job)  # type: ignore[misc]
-                else:
-                    self._step(None, 0, lambda _, n=item.size: self._skip(job, n), job)  # type: ignore[misc]
-        except DamageError as error:  # a node of the chunk list
-            failure = error
-            self._step(None, 0, lambda _: self._fail(job, failure), job)
+    # --- what goes to the workers --------------------------------------------------------------------------------
 
-    def _bundle(self, plain_hash: PlainHash, size: int) -> Future[bytes]:
-        future = self._bundles.get(plain_hash)
-        if future is None:
-            future = self._workers.submit(self._view.load_chunk, Chunk(plain_hash, size), shared=False)
-            self._bundles[plain_hash] = future
-            if len(self._bundles) > _BUNDLES_KEPT:
-                self._bundles.popitem(last=False)
-        else:
-            self._bundles.move_to_end(plain_hash)
-        return future
-
-    def _step(self, future: Future[bytes] | None, size: int, action: Callable[[bytes], None], job: FileJob) -> None:
-        self._steps.append((future, size, action, job))
-        self._ahead += size
-        while self._steps and (
-            self._ahead > _AHEAD_BYTES
-            or len(self._steps) > _AHEAD_STEPS
-            or self._steps[0][0] is None
-            or self._steps[0][0].done()
-        ):
-            self._run_head()
-
-    def _run_head(self) -> None:
-        future, size, action, job = self._steps.popleft()
-        self._ahead -= size
-        if job.over:
+    def _submit_batch(self) -> None:
+        batch = self._batch
+        if not batch.groups:
             return
-        try:
-            action(b"" if future is None else future.result())
-        except (DamageError, TargetError) as error:
-            self._fail(job, error)
+        self._batch = Batch()
+        self._tasks.append((batch, self._workers.submit(batch.run, self._reader)))
+        if self._batch_files < _BATCH_FILES:
+            self._finish_oldest()
+            self._batch_files = _BATCH_FILES
+        self._trim()
 
-    def _open(self, job: FileJob) -> TargetFile:
-        if job.file is None:
-            job.file = job.open().new_file(job.name)
-        return job.file
+    def _add_parts(self, large: LargeFile, file: TargetFile, items: Iterator[ChunkItem]) -> int:
+        """Hand out the chunks; returns the size of all of them."""
+        position = start = 0
+        chunks: list[Chunk] = []
+        for item in _in_short_runs(items):
+            if large.failure is not None:
+                break
+            if isinstance(item, Chunk):
+                size = item.size * item.repeat
+                chunks.append(item)
+                position += size
+            if not isinstance(item, Chunk) or position - start >= _PART_BYTES:
+                self._submit_part(large, start, chunks)
+                chunks, start = [], position
+            if not isinstance(item, Chunk):
+                file.fill_hole(position, item.size)
+                start = position = position + item.size
+        self._submit_part(large, start, chunks)
+        file.end_at(position)
+        return position
 
-    def _write(self, job: FileJob, data: bytes) -> None:
-        self._open(job).write(data)
+    def _submit_part(self, large: LargeFile, position: int, chunks: list[Chunk]) -> None:
+        if chunks:
+            part = _Part(large, position, chunks)
+            self._tasks.append((part, self._workers.submit(_write_part, part, self._reader)))
+            self._trim()
 
-    def _repeat(self, job: FileJob, data: bytes, count: int) -> None:
-        file = self._open(job)
-        for _ in range(count):
-            file.write(data)
+    # --- what comes back -----------------------------------------------------------------------------------------
 
-    def _skip(self, job: FileJob, size: int) -> None:
-        self._open(job).skip(size)
+    def _trim(self) -> None:
+        while len(self._tasks) > self._workers_count + _WAITING_TASKS:
+            self._finish_oldest()
 
-    def _finish(self, job: FileJob) -> None:
-        file = self._open(job)
-        if file.size != (job.entry.size or 0):
-            raise DamagedObjectError("The file's parts do not add up to its size.", code="damaged_tree")
-        job.over = True
-        try:
-            job.done(file)
-        except (DamageError, TargetError) as error:
-            job.failed(error)
-        finally:
+    def _finish_oldest(self) -> None:
+        work, future = self._tasks[0]  # taken out when it is over: until then `__exit__` knows of it
+        if isinstance(work, Batch):
+            assert future is not None
+            results = future.result()
+            self._tasks.popleft()
+            for group, result in zip(work.groups, results or (), strict=True):
+                self._done(group, result)
+        elif isinstance(work, _Part):
+            assert future is not None
+            try:
+                future.result()
+            except (DamageError, TargetError) as error:
+                work.large.failure = work.large.failure or error
+            self._tasks.popleft()
+            size = sum(chunk.size * chunk.repeat for chunk in work.chunks)
+            work.large.written += size
+            self._part_done(size)
+        else:
+            self._tasks.popleft()
+            self._done(work, [_committed(work)])
+
+
+def _in_short_runs(items: Iterator[ChunkItem]) -> Iterator[ChunkItem]:
+    """The items, repeats cut up, so that no part takes long."""
+    for item in items:
+        if isinstance(item, Chunk):
+            most = max(1, _PART_BYTES // item.size)
+            for first in range(0, item.repeat, most):
+                yield Chunk(item.h, item.size, min(most, item.repeat - first))
+        else:
+            yield item
+
+
+def _committed(large: LargeFile) -> Result:
+    """Give the file its attributes and its name, if all its parts were written."""
+    file = large.file
+    try:
+        if large.failure is not None or file is None:
+            assert large.failure is not None
+            return large.failure
+        return Written(file.commit(large.attributes, sync=large.replace, replace=large.replace))
+    except TargetError as error:
+        return error
+    finally:
+        if file is not None:
             file.discard()
 
-    def _fail(self, job: FileJob, error: DamageError | TargetError) -> None:
-        job.over = True
-        if job.file is not None:
-            job.file.discard()
-        job.failed(error)
+
+def _write_part(part: _Part, reader: BlobReader) -> None:
+    """Load chunks and write them where they belong. Raises DamageError, TargetError, StoreError."""
+    file = part.large.file
+    if part.large.failure is not None or file is None:
+        return
+    hashes: list[PlainHash] = list(dict.fromkeys(chunk.h for chunk in part.chunks))
+    blobs = dict(zip(hashes, reader.load_many(hashes, shared=part.large.entry.shared), strict=True))
+    position = part.position
+    for chunk in part.chunks:
+        data = blobs[chunk.h]
+        if isinstance(data, DamageError):
+            raise data
+        if len(data) != chunk.size:
+            raise DamagedObjectError("A chunk has not the size that the snapshot says.", code="damaged_blob")
+        for _ in range(chunk.repeat):
+            file.write_at(position, data)
+            position += chunk.size

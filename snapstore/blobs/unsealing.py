@@ -1,0 +1,105 @@
+"""Many stored blobs to plaintext, in few calls.
+
+Here: `open_blobs`. Not here: where the stored bytes come from, and what is done about those that do not open.
+
+Rules: the rules of `crypto.blob` and of `codec`, for many blobs at once: what comes back has authenticated and has the
+size that the pack header gives; that it has the h that was asked for is for the caller to see. A blob that does not
+open is None, and the caller opens it alone to learn why. Every call into a library gives the interpreter lock away,
+and the hand-over costs as much as opening a small blob: so all frames are decompressed in one call."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeAlias, cast
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..codec import RAW, ZSTD
+from ..crypto.sealing import NONCE_BYTES, OVERHEAD_BYTES
+from ..types import BlobId
+
+Plaintext: TypeAlias = bytes | memoryview
+
+_HAS_BATCHES: Final = "multi_decompress_to_buffer" in zstandard.backend_features
+_POOL_CONTEXTS: Final = 8
+
+_contexts: deque[zstandard.ZstdDecompressor] = deque(maxlen=_POOL_CONTEXTS)
+
+
+class SealedBlob(NamedTuple):
+    """A blob's sealed content and what opens it."""
+
+    key: bytes
+    blob_id: BlobId
+    codec: int
+    raw_size: int
+    sealed: memoryview
+
+
+def open_blobs(blobs: Sequence[SealedBlob | None]) -> list[Plaintext | None]:
+    """The plaintexts, in order; None for a blob that is none or does not open."""
+    opened: list[Plaintext | None] = [None] * len(blobs)
+    frames: list[bytes] = []
+    places: list[int] = []
+    for at, blob in enumerate(blobs):
+        compressed = None if blob is None else _unseal(blob)
+        if blob is None or compressed is None:
+            continue
+        if blob.codec == ZSTD and _fits(compressed, blob.raw_size):
+            frames.append(compressed)
+            places.append(at)
+        elif blob.codec == RAW and len(compressed) == blob.raw_size:
+            opened[at] = compressed
+    for at, plaintext in zip(places, _decompress(frames), strict=True):
+        blob = blobs[at]
+        if plaintext is not None and blob is not None and len(plaintext) == blob.raw_size:
+            opened[at] = plaintext
+    return opened
+
+
+def _unseal(blob: SealedBlob) -> bytes | None:
+    sealed = blob.sealed
+    if len(sealed) < OVERHEAD_BYTES:
+        return None
+    try:
+        associated_data = blob.blob_id + bytes((blob.codec,))
+        return AESGCM(blob.key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated_data)
+    except InvalidTag:
+        return None
+
+
+def _fits(frame: bytes, raw_size: int) -> bool:
+    """Whether the frame is of the kind that is written, and announces the right size: zstandard allocates that."""
+    try:
+        found = zstandard.get_frame_parameters(frame)
+    except zstandard.ZstdError:
+        return False
+    return bool(found.content_size == raw_size > 0 and not found.dict_id and not found.has_checksum)
+
+
+def _decompress(frames: list[bytes]) -> Iterable[Plaintext | None]:
+    if not frames:
+        return []
+    try:
+        context = _contexts.pop()
+    except IndexError:
+        context = zstandard.ZstdDecompressor()
+    try:
+        if _HAS_BATCHES:
+            segments = cast("Sequence[bytes]", context.multi_decompress_to_buffer(list(frames)))
+            return [memoryview(segments[at]) for at in range(len(frames))]
+    except (zstandard.ZstdError, MemoryError):
+        pass  # one of them is not what it says: each for itself, then
+    finally:
+        _contexts.append(context)
+    return [_decompress_one(frame) for frame in frames]
+
+
+def _decompress_one(frame: bytes) -> bytes | None:
+    try:
+        return zstandard.ZstdDecompressor().decompress(frame, read_across_frames=False, allow_extra_data=False)
+    except (zstandard.ZstdError, MemoryError):
+        return None

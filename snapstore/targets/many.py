@@ -1,0 +1,108 @@
+"""Many small files in one call, where the system and the build have it.
+
+Here: `write_many`, over the compiled module (`snapstore/_writing.c`), and what it needs to know of a file. Not here:
+its twin in Python, which is `TargetFile` with `AttributeWriter`: callers take it where `can_write_many` says no.
+
+Rules: a file is made under its own name, so only where nothing has that name, and where somebody knows until the end
+that the restore is not whole yet. Its bytes are in memory, verified, before it is made; after a failure it is gone.
+Attributes that are unusual, or that were not seen to be set, are left to `TargetDirectory.apply`, which says what is
+lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
+
+from ..errors import TargetError
+from .attributes import FileAttributes, owner_here
+from .directory import TargetDirectory
+from .folders import DescriptorFolder
+from .names import check_name
+from .problems import display, translate
+
+Buffer: TypeAlias = bytes | memoryview
+
+LEAVE_ATTRIBUTES: Final = -1
+_WRITTEN: Final = 0
+_OWNER_TOO_LARGE: Final = 2**31  # nobody's number; the slow way says what the system makes of it
+
+
+class NewFile(NamedTuple):
+    """One file to be made. `mode` -1 leaves all attributes to the caller; owner -1 is what the system gives."""
+
+    name: bytes
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    pieces: tuple[int, ...]
+    """Index into the buffers, offset, size; and so on for each piece."""
+
+
+class _Native(Protocol):
+    write_files: Callable[[int, list[NewFile], list[Buffer]], list[int]]
+
+
+def _import_native() -> _Native | None:
+    try:
+        return cast("_Native", import_module("snapstore._writing"))
+    except ImportError:
+        return None
+
+
+_native = _import_native()
+
+
+def can_write_many(directory: TargetDirectory) -> bool:
+    """Whether `write_many` can be used below `directory`."""
+    return _native is not None and isinstance(directory.folder, DescriptorFolder)
+
+
+@lru_cache(maxsize=1024)
+def owner_of_new(
+    uid: int | None,
+    gid: int | None,
+    user: str | None,
+    group: str | None,
+    numeric: bool,  # noqa: FBT001
+) -> tuple[int, int]:
+    """The numbers for a NewFile."""
+    uid, gid = owner_here(FileAttributes(uid=uid, gid=gid, user=user, group=group), numeric=numeric)
+    return min(uid, _OWNER_TOO_LARGE), min(gid, _OWNER_TOO_LARGE)
+
+
+def write_many(directory: TargetDirectory, files: list[NewFile], buffers: list[Buffer]) -> Sequence[bool | TargetError]:
+    """Make the files in `directory`: True is done, False is written with its attributes left, or what kept it out."""
+    results: list[bool | TargetError] = []
+    good: list[NewFile] = []
+    for file in files:
+        try:
+            check_name(file.name)
+            good.append(file)
+        except TargetError as error:
+            results.append(error)
+    if results:  # a name that cannot be: never from a tree that decoded, but names are checked where they are used
+        found = iter(write_many(directory, good, buffers))
+        known = {id(file) for file in good}
+        refused = iter(results)
+        return [next(found) if id(file) in known else next(refused) for file in files]
+    folder = directory.folder
+    assert _native is not None
+    assert isinstance(folder, DescriptorFolder)
+    try:
+        with folder.opened() as descriptor:
+            codes = _native.write_files(descriptor, files, buffers)
+    except OSError as error:
+        failure = translate(error, directory.path)
+        return [failure] * len(files)
+    return [
+        code == _WRITTEN if code >= 0 else _failure(-code, (*directory.elements, file.name))
+        for code, file in zip(codes, files, strict=True)
+    ]
+
+
+def _failure(number: int, elements: tuple[bytes, ...]) -> TargetError:
+    return translate(OSError(number, ""), display(elements))

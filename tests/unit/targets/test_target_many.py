@@ -1,0 +1,184 @@
+"""Many small files in one call: the compiled way and its twin give the same files, and the same things refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from snapstore.errors import TargetError
+from snapstore.targets import many
+from snapstore.targets.attributes import FileAttributes
+from snapstore.targets.directory import TargetDirectory, open_target
+from snapstore.targets.many import LEAVE_ATTRIBUTES, NewFile, can_write_many, owner_of_new, write_many
+
+pytestmark = pytest.mark.skipif(many._native is None, reason="the module is built on Linux only")
+
+NS = 1_600_000_001_123_456_789
+BUFFERS: list[bytes | memoryview] = [b"0123456789", memoryview(b"abcdefgh" * 10_000)]
+
+
+def new(name: bytes, *pieces: int, mode: int = 0o644, mtime_ns: int = NS, owner: tuple[int, int] = (-1, -1)) -> NewFile:
+    return NewFile(name, mode, *owner, mtime_ns, pieces)
+
+
+ZOO = [
+    new(b"empty"),
+    new(b"one", 0, 2, 3),
+    new(b"several", 0, 0, 10, 1, 5, 79_995, 0, 9, 1),
+    new(b"repeated", *(1, 0, 80_000) * 5),
+    new(b"nothing of a piece", 0, 10, 0),
+    new(b"\xff\xfe\n bytes", 0, 0, 1),
+    new(b"n" * 255, 0, 0, 1),
+    new(b"read-only", 0, 0, 1, mode=0o444),
+    new(b"closed", 0, 0, 1, mode=0),
+    new(b"setuid", 0, 0, 1, mode=0o4755),
+    new(b"sticky", 0, 0, 1, mode=0o1777),
+    new(b"before 1970", 0, 0, 1, mtime_ns=-1),
+    new(b"long before 1970", 0, 0, 1, mtime_ns=-1_999_999_999_000_000_001),
+    new(b"at zero", 0, 0, 1, mtime_ns=0),
+]
+
+
+def twin(directory: TargetDirectory, files: Sequence[NewFile]) -> None:
+    """Write the files in the way that every system has."""
+    for file in files:
+        numbers = [None if number < 0 else number for number in (file.uid, file.gid)]
+        attributes = FileAttributes(mode=file.mode, mtime_ns=file.mtime_ns, uid=numbers[0], gid=numbers[1], xattrs={})
+        with directory.new_file(file.name) as made:
+            for at in range(0, len(file.pieces), 3):
+                buffer, offset, size = file.pieces[at : at + 3]
+                made.write(memoryview(BUFFERS[buffer])[offset : offset + size])
+            assert made.commit(attributes, sync=False, replace=False) == []
+
+
+def facts(folder: Path) -> dict[str, object]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        status = path.stat()
+        content = path.read_bytes() if os.geteuid() == 0 or status.st_mode & 0o400 else None
+        found[path.name] = (status.st_mode, status.st_mtime_ns, status.st_uid, status.st_gid, status.st_nlink, content)
+    return found
+
+
+def test_the_compiled_way_and_its_twin_write_the_same_files(tmp_path: Path) -> None:
+    files = list(ZOO)
+    if os.geteuid() == 0:
+        files += [new(b"of another", 0, 0, 1, owner=(12345, 54321), mode=0o6755), new(b"half", 0, 0, 1, owner=(-1, 7))]
+    for name in ("native", "twin"):
+        (tmp_path / name).mkdir()
+    with open_target(str(tmp_path / "native"), create=False) as target:
+        assert can_write_many(target)
+        assert write_many(target, files, BUFFERS) == [True] * len(files)
+    with open_target(str(tmp_path / "twin"), create=False) as target:
+        twin(target, files)
+    assert facts(tmp_path / "native") == facts(tmp_path / "twin")
+    assert len(facts(tmp_path / "native")) == len(files)
+
+
+def test_what_is_there_is_never_opened(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    folder = tmp_path / "target"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"the user's")
+    (folder / "link").symlink_to(outside)
+    (folder / "dangling").symlink_to(tmp_path / "absent")
+    (folder / "folder").mkdir()
+    names = (b"file", b"link", b"dangling", b"folder", b"free")
+    with open_target(str(folder), create=False) as target:
+        results = write_many(target, [new(name, 0, 0, 10) for name in names], BUFFERS)
+    assert [isinstance(item, TargetError) and item.code for item in results[:4]] == ["in_the_way"] * 4
+    assert results[4] is True
+    assert outside.read_bytes() == b"precious"
+    assert (folder / "file").read_bytes() == b"the user's"
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/etc/evil", b"nul\0"])
+def test_a_name_that_leads_elsewhere_is_refused_and_the_others_are_written(tmp_path: Path, name: bytes) -> None:
+    with open_target(str(tmp_path), create=False) as target:
+        first, second, third = write_many(target, [new(b"a", 0, 0, 1), new(name, 0, 0, 1), new(b"b")], BUFFERS)
+    assert (first, third) == (True, True)
+    assert isinstance(second, TargetError)
+    assert second.code == "name_invalid"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "pieces", [(2, 0, 1), (-1, 0, 1), (0, 11, 0), (0, 5, 6), (0, -1, 1), (0, 0, -1), (0, 2**62, 1)]
+)
+def test_a_piece_outside_of_its_buffer_is_refused_before_anything_is_made(
+    tmp_path: Path, pieces: tuple[int, ...]
+) -> None:
+    with open_target(str(tmp_path), create=False) as target, pytest.raises(ValueError, match="outside"):
+        write_many(target, [new(b"first", 0, 0, 1), new(b"second", *pieces)], BUFFERS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "files", [[b"name"], [(b"name", 1, 2)], [(b"name", 0, 0, 0, 0, [])], [("text", 0, 0, 0, 0, ())]]
+)
+def test_arguments_of_other_types_are_refused(tmp_path: Path, files: list[object]) -> None:
+    assert many._native is not None
+    with pytest.raises(TypeError):
+        many._native.write_files(0, files, BUFFERS)  # type: ignore[arg-type]
+
+
+def test_a_full_target_is_told_and_nothing_half_done_is_left(tiny_mount: Path) -> None:
+    with open_target(str(tiny_mount), create=False) as target:
+        results = write_many(target, [new(b"small", 0, 0, 5), new(b"large", *(1, 0, 80_000) * 60)], BUFFERS)
+    assert results[0] is True
+    assert isinstance(results[1], TargetError)
+    assert results[1].code == "target_full"
+    assert [path.name for path in tiny_mount.iterdir() if path.is_file()] == ["small"]
+
+
+def test_attributes_that_are_left_are_said_to_be(tmp_path: Path) -> None:
+    files = [new(b"asked", 0, 0, 5, mode=LEAVE_ATTRIBUTES), new(b"plain")]
+    with open_target(str(tmp_path), create=False) as target:
+        assert write_many(target, files, BUFFERS) == [False, True]
+    assert (tmp_path / "asked").read_bytes() == b"01234"
+    assert stat.S_IMODE((tmp_path / "asked").stat().st_mode) == 0o600
+
+
+def test_a_default_acl_of_the_folder_leaves_attributes_to_the_caller(tmp_path: Path) -> None:
+    setfacl = shutil.which("setfacl")
+    if setfacl is None or subprocess.run([setfacl, "-d", "-m", "u:1:r", tmp_path], check=False).returncode:
+        pytest.skip("no access control lists here")
+    with open_target(str(tmp_path), create=False) as target:
+        assert write_many(target, [new(b"file", 0, 0, 1)], BUFFERS) == [False]
+
+
+def test_who_may_not_give_files_away_is_told(
+    nobodys: Path, run_as_nobody: Callable[[Callable[[], None]], None]
+) -> None:
+    def check() -> None:
+        with open_target(str(nobodys), create=False) as target:
+            assert write_many(target, [new(b"file", 0, 0, 1, owner=(0, 0)), new(b"own")], BUFFERS) == [False, True]
+
+    run_as_nobody(check)
+
+
+def test_numbers_of_owners_that_no_system_has_are_left_to_the_caller(tmp_path: Path) -> None:
+    owner = owner_of_new(2**64 - 1, 2**40, None, None, numeric=False)
+    with open_target(str(tmp_path), create=False) as target:
+        assert write_many(target, [new(b"file", owner=owner)], BUFFERS) == [False]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors")
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with open_target(str(tmp_path), create=False) as target:
+        before = count()
+        write_many(target, [new(b"%d" % number, 0, 0, 1) for number in range(100)], BUFFERS)
+        write_many(target, [new(b"%d" % number, 0, 0, 1) for number in range(100)], BUFFERS)
+        assert count() == before
