@@ -20,6 +20,7 @@ SECRET_MIN_CODE_POINTS: Final = 8
 SECRET_MAX_BYTES: Final = 4096  # a pasted file is a mistake, and Argon2 hashes any length
 KDF_MIN_MEMORY_KIB: Final = 64 * KIB  # the floor the design sets; RFC 9106's second choice
 KDF_MAX_MEMORY_KIB: Final = 256 * KIB  # an old replacement PC must still be able to open the dossier
+KDF_NEW_MEMORY_KIB: Final = 128 * KIB  # of new repositories: a restore has 200 MB in all
 KDF_ITERATIONS: Final = 3
 KDF_MAX_ITERATIONS: Final = 16
 KDF_MIN_ITERATIONS: Final = 3

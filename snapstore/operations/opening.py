@@ -32,7 +32,7 @@ from ..errors import (
 )
 from ..format.config import Config, DecodedConfig, decode_config, encode_config, unite_configs
 from ..format.names import name_matches, new_name, object_path
-from ..limits import KDF_MAX_MEMORY_KIB, KDF_MIN_MEMORY_KIB
+from ..limits import KDF_ITERATIONS, KDF_MAX_ITERATIONS, KDF_MIN_MEMORY_KIB, KDF_NEW_MEMORY_KIB
 from ..station import RepositoryKeys, StateFolder
 from ..station.keyring import RepositoryEpoch
 from ..stores.protocol import README_NAME, Store
@@ -155,15 +155,20 @@ def check_config_macs(context: RepositoryContext, keys: Iterable[MaintenanceKeys
 
 
 def calibrated_kdf(seconds: float) -> KdfParameters:
-    """Return parameters that take about `seconds` here, within the limits; 0 gives the least allowed."""
+    """Return parameters that take about `seconds` here, within the limits; 0 gives the least allowed.
+
+    Memory grows first, since it is what costs a guesser most, then the passes; see
+    docs/design/006-memory-of-the-kdf.md."""
     parameters = KdfParameters(generation=1, salt=random_bytes(16), memory_kib=KDF_MIN_MEMORY_KIB)
     if seconds <= 0:
         return parameters
     start = time.perf_counter()
     derive_alone(b"calibration", parameters)
     elapsed = max(time.perf_counter() - start, 1e-3)
-    memory = int(KDF_MIN_MEMORY_KIB * seconds / elapsed) // 1024 * 1024
-    return replace(parameters, memory_kib=min(max(memory, KDF_MIN_MEMORY_KIB), KDF_MAX_MEMORY_KIB))
+    wanted = KDF_MIN_MEMORY_KIB * seconds / elapsed
+    memory = min(max(int(wanted) // 1024 * 1024, KDF_MIN_MEMORY_KIB), KDF_NEW_MEMORY_KIB)
+    passes = min(max(int(KDF_ITERATIONS * wanted / memory), KDF_ITERATIONS), KDF_MAX_ITERATIONS)
+    return replace(parameters, memory_kib=memory, iterations=passes)
 
 
 def _put_readme(store: Store) -> None:
