@@ -1,9 +1,9 @@
 /* Writing many small files in one call, without the interpreter lock.
  *
- * Here: write_files(), which creates, fills, finishes and closes each file of a batch in one open folder. Not here:
- * what is written (the caller has verified it), which names may stand there, and what happens to a file whose
- * attributes could not all be set: the caller does those again, one by one, and reports what is lost.
- * The Python twin is `_write_one` in targets/many.py.
+ * Here: write_files(), which creates, fills, finishes and closes each file of a batch in one open folder, and
+ * finish(), which gives an open folder its attributes. Not here: what is written (the caller has verified it), which
+ * names may stand there, and what happens where attributes could not all be set: the caller does those again, one by
+ * one, and reports what is lost. The twins in Python are `TargetFile` and `AttributeWriter` in snapstore/targets.
  *
  * A restore of 80,000 files spends most of its time on calls of this kind. From Python each costs a release of the
  * interpreter lock, and the hand-over to another thread costs more than the call.
@@ -305,7 +305,25 @@ static PyObject *write_files(PyObject *module, PyObject *arguments)
     return results;
 }
 
+PyDoc_STRVAR(finish_doc,
+"finish(descriptor, mode, uid, gid, mtime_ns) -> bool\n\n"
+"Give an open file or folder its attributes; False if they were not all seen to be set.");
+
+static PyObject *finish(PyObject *module, PyObject *arguments)
+{
+    int descriptor, done;
+    File file = {0};
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "iLLLL:finish", &descriptor, &file.mode, &file.uid, &file.gid, &file.mtime_ns))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    done = set_attributes(descriptor, &file);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(done);
+}
+
 static PyMethodDef methods[] = {
+    {"finish", finish, METH_VARARGS, finish_doc},
     {"write_files", write_files, METH_VARARGS, write_files_doc},
     {NULL, NULL, 0, NULL},
 };

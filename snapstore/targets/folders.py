@@ -194,6 +194,14 @@ class DescriptorFolder:
         self._identity = identity
         self.descriptor = descriptor
 
+    def pin(self) -> None:
+        """Keep the descriptor open until `unpin`."""
+        self._pool.acquire(self)
+
+    def unpin(self) -> None:
+        """End a `pin`."""
+        self._pool.release(self)
+
     @contextmanager
     def opened(self) -> Iterator[int]:
         """The descriptor, kept open meanwhile."""

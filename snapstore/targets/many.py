@@ -44,6 +44,7 @@ class NewFile(NamedTuple):
 
 class _Native(Protocol):
     write_files: Callable[[int, list[NewFile], list[Buffer]], list[int]]
+    finish: Callable[[int, int, int, int, int], bool]
 
 
 def _import_native() -> _Native | None:
@@ -61,6 +62,36 @@ def can_write_many(directory: TargetDirectory) -> bool:
     return _native is not None and isinstance(directory.folder, DescriptorFolder)
 
 
+def hold_open(directory: TargetDirectory) -> None:
+    """Keep a folder open until `let_go`, so that writing into it waits for nobody. Raises TargetError."""
+    if isinstance(directory.folder, DescriptorFolder):
+        try:
+            directory.folder.pin()
+        except OSError as error:
+            raise translate(error, directory.path) from error
+
+
+def let_go(directory: TargetDirectory) -> None:
+    """End a `hold_open`."""
+    if isinstance(directory.folder, DescriptorFolder):
+        directory.folder.unpin()
+
+
+def finish_folder(directory: TargetDirectory, wanted: FileAttributes) -> bool:
+    """Give a folder plain attributes in one call. False if `TargetDirectory.apply_self` is to do it instead."""
+    folder = directory.folder
+    if _native is None or not isinstance(folder, DescriptorFolder):
+        return False
+    if wanted.mode is None or wanted.mtime_ns is None or wanted.xattrs or wanted.windows_attributes is not None:
+        return False
+    uid, gid = owner_of_new(wanted.uid, wanted.gid, wanted.user, wanted.group, directory.state.numeric_owner)
+    try:
+        with folder.opened() as descriptor:
+            return _native.finish(descriptor, wanted.mode, uid, gid, wanted.mtime_ns)
+    except OSError:
+        return False
+
+
 @lru_cache(maxsize=1024)
 def owner_of_new(
     uid: int | None,
@@ -75,7 +106,9 @@ def owner_of_new(
 
 
 def write_many(directory: TargetDirectory, files: list[NewFile], buffers: list[Buffer]) -> Sequence[bool | TargetError]:
-    """Make the files in `directory`: True is done, False is written with its attributes left, or what kept it out."""
+    """Make the files in `directory`, which is held open.
+
+    True is done, False is written with its attributes left; or what kept it out."""
     results: list[bool | TargetError] = []
     good: list[NewFile] = []
     for file in files:
@@ -92,12 +125,7 @@ def write_many(directory: TargetDirectory, files: list[NewFile], buffers: list[B
     folder = directory.folder
     assert _native is not None
     assert isinstance(folder, DescriptorFolder)
-    try:
-        with folder.opened() as descriptor:
-            codes = _native.write_files(descriptor, files, buffers)
-    except OSError as error:
-        failure = translate(error, directory.path)
-        return [failure] * len(files)
+    codes = _native.write_files(folder.descriptor, files, buffers)
     return [
         code == _WRITTEN if code >= 0 else _failure(-code, (*directory.elements, file.name))
         for code, file in zip(codes, files, strict=True)

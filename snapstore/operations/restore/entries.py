@@ -19,6 +19,7 @@ from ...limits import MIB
 from ...targets.attributes import FileAttributes
 from ...targets.capabilities import Capabilities
 from ...targets.directory import TargetDirectory, TargetStat
+from ...targets.many import finish_folder
 from ...targets.problems import FATAL_CODES
 from ...types import EntryType, Overwrite, Problem, RestoreOptions
 from ..browse import SnapshotView
@@ -322,7 +323,8 @@ class Entries:
         if directory is None or place.parent is None or not place.own or self.options.dry_run:
             return
         attributes = self.attributes(place.entry)
-        self.attempt(lambda: self.counts.problems.extend(directory.apply_self(attributes)), place)
+        if not finish_folder(directory, attributes):
+            self.attempt(lambda: self.counts.problems.extend(directory.apply_self(attributes)), place)
 
     def attributes(self, entry: TreeEntry) -> FileAttributes:
         """Return what an entry says about itself; without extended attributes if those are damaged."""

@@ -24,12 +24,14 @@ from ...limits import MIB
 from ...targets.attributes import FileAttributes
 from ...targets.directory import TargetDirectory
 from ...targets.files import TargetFile
+from ...targets.many import hold_open, let_go
 from ...types import PlainHash
 from .batch import Batch, NewFiles, Result, SmallFile, Written
 from .place import Place
 
 _BATCH_BYTES: Final = MIB
 _BATCH_FILES: Final = 512
+_BATCH_GROUPS: Final = 24  # each holds a folder open
 _FIRST_BATCH_FILES: Final = 1
 _PART_BYTES: Final = 2 * MIB
 _MAX_WORKERS: Final = 4
@@ -107,6 +109,7 @@ class ContentWriter:
         for entry in entries:
             if self._make_room(entry) or group is None:
                 group = NewFiles(place, directory, [])
+                hold_open(directory)
                 place.unfinished += 1
                 self._batch.groups.append(group)
             group.entries.append(entry)
@@ -115,7 +118,7 @@ class ContentWriter:
         """Count a file in; True if a new batch was begun for it, which a bundle's files are not torn apart by."""
         batch = self._batch
         bundle = None if entry.slice is None else entry.slice[0]
-        full = batch.size >= _BATCH_BYTES or batch.count >= self._batch_files
+        full = batch.size >= _BATCH_BYTES or batch.count >= self._batch_files or len(batch.groups) >= _BATCH_GROUPS
         begin = full and (bundle is None or bundle != self._bundle)
         if begin:
             self._submit_batch()
@@ -197,6 +200,8 @@ class ContentWriter:
             results = future.result()
             self._tasks.popleft()
             for group, result in zip(work.groups, results or (), strict=True):
+                if isinstance(group, NewFiles):
+                    let_go(group.directory)
                 self._done(group, result)
         elif isinstance(work, _Part):
             assert future is not None

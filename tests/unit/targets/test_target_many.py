@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,15 @@ from snapstore.errors import TargetError
 from snapstore.targets import many
 from snapstore.targets.attributes import FileAttributes
 from snapstore.targets.directory import TargetDirectory, open_target
-from snapstore.targets.many import LEAVE_ATTRIBUTES, NewFile, can_write_many, owner_of_new, write_many
+from snapstore.targets.many import (
+    LEAVE_ATTRIBUTES,
+    NewFile,
+    can_write_many,
+    finish_folder,
+    hold_open,
+    let_go,
+    owner_of_new,
+)
 
 pytestmark = pytest.mark.skipif(many._native is None, reason="the module is built on Linux only")
 
@@ -44,6 +53,14 @@ ZOO = [
     new(b"long before 1970", 0, 0, 1, mtime_ns=-1_999_999_999_000_000_001),
     new(b"at zero", 0, 0, 1, mtime_ns=0),
 ]
+
+
+def write_many(directory: TargetDirectory, files: list[NewFile], buffers: list[bytes | memoryview]) -> Sequence[Any]:
+    hold_open(directory)
+    try:
+        return many.write_many(directory, files, buffers)
+    finally:
+        let_go(directory)
 
 
 def twin(directory: TargetDirectory, files: Sequence[NewFile]) -> None:
@@ -182,3 +199,28 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
         write_many(target, [new(b"%d" % number, 0, 0, 1) for number in range(100)], BUFFERS)
         write_many(target, [new(b"%d" % number, 0, 0, 1) for number in range(100)], BUFFERS)
         assert count() == before
+
+
+@pytest.mark.parametrize("mode", [0, 0o555, 0o700, 0o1777, 0o2755])
+def test_folders_are_finished_as_by_the_twin(tmp_path: Path, mode: int) -> None:
+    wanted = FileAttributes(mode=mode, mtime_ns=NS, xattrs={})
+    with open_target(str(tmp_path), create=False) as target:
+        assert finish_folder(target.make_directory(b"native"), wanted)
+        assert target.make_directory(b"twin").apply_self(wanted) == []
+    found = [(tmp_path / name).stat() for name in ("native", "twin")]
+    assert [(item.st_mode & 0o7777, item.st_mtime_ns) for item in found] == [(mode, NS)] * 2
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        FileAttributes(),
+        FileAttributes(mode=0o755),
+        FileAttributes(mode=0o755, mtime_ns=NS, xattrs={b"user.a": b"b"}),
+        FileAttributes(mode=0o755, mtime_ns=NS, windows_attributes=2),
+        FileAttributes(mode=0o755, mtime_ns=NS, uid=2**64 - 1),
+    ],
+)
+def test_folders_with_unusual_attributes_are_left_to_the_caller(tmp_path: Path, wanted: FileAttributes) -> None:
+    with open_target(str(tmp_path), create=False) as target:
+        assert not finish_folder(target.make_directory(b"folder"), wanted)
