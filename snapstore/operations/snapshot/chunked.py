@@ -115,8 +115,8 @@ class _ChunkedFile:
     def finish(self, attributes: Attributes, *, changed: bool) -> None:
         """Add the entry to its folder, in its turn."""
         task, job = self._task, self._job
-        signature = signature_for(self._opened, job, changed=changed, size=self.size)
         draft = EntryDraft(self._opened, task.name, EntryType.FILE, attributes).check(job, task.directory)
+        signature = signature_for(self._opened, job, doubtful=changed or draft.lacking, size=self.size)
         self.finish_read(Content(task, b"", draft, changed, signature))
 
     def finish_read(self, content: Content) -> None:

@@ -213,7 +213,7 @@ class Contents:
             job.withdraw_first(scanned, task.folder.child_path(task.name))
             return
         draft = EntryDraft(scanned, task.name, scanned.type, directory.attributes(scanned)).check(job, directory)
-        signature = scanned.signature if scanned.settled(job.now_ns) else None
+        signature = scanned.signature if scanned.settled(job.now_ns) and not draft.lacking else None
 
         def add() -> None:
             children = [job.saver.blob_id(need.plain_hash, shared=False) for need in draft.needs]

@@ -26,10 +26,12 @@ _LAST_NS = 2**63 - 1  # in the year 2262: what the format, and most file systems
 class EntryDraft:
     """An entry to be. `needs` are chunks that must be hashed before `build`."""
 
-    __slots__ = ("_attributes", "_inline_xattrs", "_kind", "_name", "_scanned", "needs")
+    __slots__ = ("_attributes", "_inline_xattrs", "_kind", "_name", "_scanned", "lacking", "needs")
 
     def __init__(self, scanned: ScannedEntry, name: bytes, kind: EntryType, attributes: Attributes) -> None:
         self.needs: tuple[ChunkRef, ...] = ()
+        self.lacking = False
+        """Something of it cannot be saved: the next run must look again, and say so again."""
         self._scanned = scanned
         self._name = name
         self._kind = kind
@@ -43,8 +45,10 @@ class EntryDraft:
             path = directory.path_of(scanned.name)
             message = f"{path} has a time of modification beyond what can be saved; it was saved as the nearest one."
             job.report(Problem(code="time_out_of_range", path=path, message=message))
+            self.lacking = True
         if attributes.problems:
             job.report(*attributes.problems)
+            self.lacking = True
         if attributes.xattrs:
             self._take_xattrs(job, directory)
         return self
@@ -90,6 +94,7 @@ class EntryDraft:
             path = directory.path_of(self._scanned.name)
             message = f"{path} has {len(encoded)} bytes of extended attributes, which is too much; they were not saved."
             job.report(Problem(code="xattr_too_large", path=path, message=message))
+            self.lacking = True
 
 
 def _within(nanoseconds: int) -> int:

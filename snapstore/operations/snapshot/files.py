@@ -90,7 +90,8 @@ def _content(task: FileTask, file: SmallFile, data: bytes, job: Job) -> Content:
     draft = EntryDraft(opened, task.name, EntryType.FILE, file.attributes).check(job, task.directory)
     if file.changed:
         job.report(changed_problem(task))
-    return Content(task, data, draft, file.changed, signature_for(opened, job, changed=file.changed, size=size))
+    signature = signature_for(opened, job, doubtful=file.changed or draft.lacking, size=size)
+    return Content(task, data, draft, file.changed, signature)
 
 
 def _add_all(contents: Sequence[Content], bundle: ChunkRef | None, job: Job) -> None:
@@ -125,9 +126,9 @@ def changed_problem(task: FileTask) -> Problem:
     )
 
 
-def signature_for(scanned: ScannedEntry, job: Job, *, changed: bool, size: int) -> bytes | None:
+def signature_for(scanned: ScannedEntry, job: Job, *, doubtful: bool, size: int) -> bytes | None:
     """Return the signature to remember, or None if it must not be trusted."""
-    if changed or size != scanned.size or not scanned.settled(job.now_ns):
+    if doubtful or size != scanned.size or not scanned.settled(job.now_ns):
         return None
     return scanned.signature
 
