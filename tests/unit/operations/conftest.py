@@ -12,7 +12,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,12 @@ import snapstore
 from snapstore.crypto import kdf
 from snapstore.operations.context import DossierContext
 from snapstore.operations.opening import init_repository, open_repository
-from snapstore.sources.scanned import SETTLED_AFTER_NS
+from snapstore.operations.snapshot import reuse
+from snapstore.sources import native, scanned
+from snapstore.sources.directory import SourceDirectory
+from snapstore.sources.file import SourceFile
+from snapstore.sources.scanned import SETTLED_AFTER_NS, ScannedEntry
+from snapstore.sources.small import SmallFiles
 from snapstore.station import StateFolder
 from snapstore.stores.memory import MemoryStore
 from snapstore.stores.protocol import Store
@@ -32,6 +37,7 @@ from snapstore.stores.protocol import Store
 SECRET = "a secret for the lab"
 REAL_ARGON2ID = kdf.Argon2id
 SETTLED_TREES = 24
+TICK_SECONDS = 0.015  # the kernel stamps files in ticks of up to 10 ms
 
 
 class RememberedArgon2id:
@@ -133,6 +139,57 @@ def context_of(dossier: snapstore.Dossier) -> DossierContext:
     return dossier._context
 
 
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """Snapshots that build on each other, each held against one that reads everything into a fresh repository."""
+
+    lab: Lab
+    pristine: Lab
+    """The lab as it was before its first snapshot: same keys, so equal trees have equal roots."""
+    dossier: snapstore.Dossier
+    count: int = 0
+    fresh: snapstore.SnapshotReport | None = None
+    """The report of the last fresh snapshot."""
+
+    def snapshot(self, sources: Any = None, **more: Any) -> snapstore.SnapshotReport:
+        """A snapshot that builds on the one before; nothing is so fresh that it counts as unsettled."""
+        time.sleep(TICK_SECONDS)
+        return self.dossier.snapshot(self.lab.source if sources is None else sources, **more)
+
+    def check(self, sources: Any = None, **more: Any) -> snapstore.SnapshotReport:
+        """A snapshot; its root, counts, problems and content are those of a fresh one."""
+        report = self.snapshot(sources, **more)
+        other = self.pristine.fork(f"fresh {self.count}")
+        self.count += 1
+        dossier = other.dossier()
+        whole = dossier.snapshot(self.lab.source if sources is None else sources, **more)
+        self.fresh = whole
+        assert figures_of(report) == figures_of(whole)
+        assert report.files_new + report.files_changed + report.files_unchanged == whole.files_new
+        assert report.raw_bytes_read <= whole.raw_bytes_read
+        assert root_of(self.lab, self.dossier) == root_of(other, dossier)
+        plain = not more and sources is None and report.problems == ()
+        facts = self.lab.facts() if plain else other.restored(dossier)
+        assert compare_trees.differences(facts, self.lab.restored(self.dossier, report.snapshot)) == []
+        shutil.rmtree(other.folder)
+        return report
+
+
+def figures_of(report: snapstore.SnapshotReport) -> tuple[object, ...]:
+    """What two snapshots of one tree have in common."""
+    of = report.snapshot
+    problems = sorted((problem.code, problem.path) for problem in report.problems)
+    return of.files, of.directories, of.others, of.total_bytes, of.problem_count, problems
+
+
+def root_of(lab: Lab, dossier: snapstore.Dossier) -> bytes:
+    """The h of the root of a station's last snapshot."""
+    config = dossier._context.repository.config
+    last = lab.state().medium(config.repository_id, config.medium_id, dossier.id).last()
+    assert last is not None
+    return bytes(last.root)
+
+
 def write_tree(top: Path, seed: int = 7) -> None:
     """Every shape of content: empty, inline, bundled, chunked, chunk lists, repeats, holes; and links."""
     generator = random.Random(seed)
@@ -204,6 +261,12 @@ def unprotected_lab(templates: dict[str, Lab], tmp_path: Path) -> Lab:
     return _copied(templates["unprotected"], tmp_path)
 
 
+@pytest.fixture
+def trial(lab: Lab, settled_at_once: None) -> Trial:
+    lab.source.mkdir()
+    return Trial(lab=lab, pristine=lab.fork("pristine"), dossier=lab.dossier())
+
+
 @pytest.fixture(scope="session")
 def settled_trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Path]]:
     """Trees that were written so long ago that an unchanged file counts as one. Each is handed out once."""
@@ -227,6 +290,45 @@ def settled_trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator
 @pytest.fixture
 def settled_tree(settled_trees: Iterator[Path]) -> Path:
     return next(settled_trees)
+
+
+@pytest.fixture(params=["compiled", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of looking at folders and of reading small files."""
+    if request.param == "one by one":
+        monkeypatch.setattr(native, "POSIX", None)
+    elif native.POSIX is None:
+        pytest.skip("the compiled module is not there")
+    return str(request.param)
+
+
+@pytest.fixture
+def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled when they were written `TICK_SECONDS` ago: no test has to wait for 3 s."""
+    for module in (reuse, scanned):
+        monkeypatch.setattr(module, "SETTLED_AFTER_NS", 0)
+
+
+@pytest.fixture
+def before_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[bytes], object]], None]:
+    """Has something done between the look at a file and its reading, whichever way that is."""
+
+    def install(happens: Callable[[bytes], object]) -> None:
+        read_small, open_file = SourceDirectory.read_small, SourceDirectory.open_file
+
+        def read(self: SourceDirectory, entries: Sequence[ScannedEntry], limit: int) -> SmallFiles:
+            for entry in entries:
+                happens(entry.name)
+            return read_small(self, entries, limit)
+
+        def opened(self: SourceDirectory, entry: ScannedEntry) -> SourceFile:
+            happens(entry.name)
+            return open_file(self, entry)
+
+        monkeypatch.setattr(SourceDirectory, "read_small", read)
+        monkeypatch.setattr(SourceDirectory, "open_file", opened)
+
+    return install
 
 
 @pytest.fixture

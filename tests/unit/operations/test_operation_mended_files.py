@@ -21,16 +21,18 @@ from snapstore.format.tree import Chunk, Hole
 from snapstore.operations.browse import open_view
 from snapstore.operations.context import DossierContext
 from snapstore.operations.listing import find_manifest
+from snapstore.operations.snapshot import estimate
 from snapstore.progress import ProgressStatus
-from snapstore.sources.directory import Attributes, SourceDirectory
-from snapstore.sources.file import SourceFile
-from snapstore.sources.scanned import ScannedEntry
+from snapstore.sources import native
+from snapstore.sources.directory import Attributes, FolderLook, SourceDirectory
+from snapstore.sources.look import look_at_each
 from snapstore.types import EntryType
 
 ContextOf = Callable[[snapstore.Dossier], DossierContext]
+BeforeReading = Callable[[Callable[[bytes], object]], None]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX has it")
 MARKER = ".snapstore-restoring"
-SIZES = {"inline": 10, "bundled": 9000, "chunked": 300_000}
+SIZES = {"inline": 10, "bundled": 9000, "chunked": 300_000, "by blocks": 1_500_000}
 OLD_NS = 1_000_000_000_000_000_000
 YEAR_2400_NS = 13_569_465_600 * 10**9
 
@@ -71,8 +73,10 @@ def test_very_many_patterns(lab: Any) -> None:
 
 
 def test_attributes_beyond_a_chunk_are_a_problem(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes that no file system here takes: given by the way that reads files one by one."""
     given = {b"user.large": bytes(5 * 1024 * 1024)}
     path = lab.write("file", b"x")
+    monkeypatch.setattr(native, "POSIX", None)
     monkeypatch.setattr(SourceDirectory, "attributes", lambda *_: Attributes(xattrs=given))
     dossier = lab.dossier()
     report = dossier.snapshot(lab.source)
@@ -84,6 +88,7 @@ def test_attributes_beyond_a_chunk_are_a_problem(lab: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="few file systems take as many attributes")
+@pytest.mark.usefixtures("way")
 def test_real_attributes_beyond_a_chunk_are_a_problem(lab: Any) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path = Path(folder) / "file"
@@ -100,23 +105,17 @@ def test_real_attributes_beyond_a_chunk_are_a_problem(lab: Any) -> None:
 
 
 @posix_only
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("second", ["second", "z/second"])
 def test_a_hard_link_whose_first_name_vanishes(
-    lab: Any, monkeypatch: pytest.MonkeyPatch, size: int, second: str
+    lab: Any, before_reading: BeforeReading, size: int, second: str
 ) -> None:
     content = noise(size)
     first, other = lab.write("first", content), lab.source / second
     other.parent.mkdir(exist_ok=True)
     os.link(first, other)
-    original = SourceDirectory.open_file
-
-    def open_file(self: SourceDirectory, entry: ScannedEntry) -> SourceFile:
-        if entry.name == b"first":
-            first.unlink(missing_ok=True)
-        return original(self, entry)
-
-    monkeypatch.setattr(SourceDirectory, "open_file", open_file)
+    before_reading(lambda name: first.unlink(missing_ok=True) if name == b"first" else None)
     dossier = lab.dossier()
     report = dossier.snapshot(lab.source)
     assert [(item.code, item.path) for item in report.problems] == [("vanished", str(first))]
@@ -130,16 +129,21 @@ def test_an_inode_that_is_used_again_is_no_hard_link(lab: Any, monkeypatch: pyte
     """While the walk goes on, the number of a file that was deleted becomes another file's."""
     for number, path in enumerate(["a/one", "a/two", "b/three", "b/four"]):
         os.utime(lab.write(path, noise(5000, number)), ns=(OLD_NS + number, OLD_NS + number))
-    original = SourceDirectory.scan
+    original = SourceDirectory.look
+    asked = []
 
-    def scan(self: SourceDirectory) -> list[ScannedEntry]:
-        return [
-            entry._replace(inode=42, links=2) if entry.type is EntryType.FILE else entry for entry in original(self)
+    def look(self: SourceDirectory) -> FolderLook:
+        found = original(self)
+        asked.append(self.path)
+        odd = [
+            entry._replace(inode=42, links=2) if entry.type is EntryType.FILE else entry for entry in found.entries
         ]
+        return look_at_each(odd, found.problems, complete=found.complete)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SourceDirectory, "scan", scan)
+        patch.setattr(SourceDirectory, "look", look)
         report = lab.dossier().snapshot(lab.source)
+    assert set(asked) == {str(lab.source / name) for name in ("", "a", "b")}
     assert EntryType.HARD_LINK not in paths_of(lab.dossier()).values()
     lab.assert_restores(lab.unlocked("reader"), lab.facts(), report.snapshot)
 
@@ -228,7 +232,9 @@ def test_a_wrong_bit_in_the_cache_does_not_reach_a_snapshot(lab: Any, settled_tr
         lab.assert_restores(reader, facts, report.snapshot)
 
 
-def test_progress_tells_how_much_is_left(lab: Any) -> None:
+def test_progress_tells_how_much_is_left(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run counts ahead, beside the walk; the second knows from the first."""
+    monkeypatch.setattr(estimate, "_BEGIN_AFTER_SECONDS", 0.05)
     for number in range(400):
         lab.write(f"folder {number % 7}/file {number}", noise(2000, number))
 
@@ -240,7 +246,7 @@ def test_progress_tells_how_much_is_left(lab: Any) -> None:
             self.seen.append(status)
 
         def is_set(self) -> bool:
-            time.sleep(0.001)  # so that the run is long enough to have a rate
+            time.sleep(0.03)  # so that the run is long enough to have a rate
             return False
 
     dossier = lab.dossier()

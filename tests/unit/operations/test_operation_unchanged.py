@@ -74,6 +74,7 @@ def test_only_the_changed_file_and_its_bundle_are_read(lab: Any, settled_tree: P
     assert compare_trees.differences(truth, lab.restored(lab.unlocked("reader"), report.snapshot)) == []
 
 
+@pytest.mark.usefixtures("way")
 def test_a_file_that_changed_within_the_racy_window_is_read_again(lab: Any) -> None:
     """Its times would be the same, had it been changed once more right after it was read."""
     path = lab.write("fresh", b"one" * 30_000)
