@@ -108,9 +108,7 @@ def test_real_attributes_beyond_a_chunk_are_a_problem(lab: Any) -> None:
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("second", ["second", "z/second"])
-def test_a_hard_link_whose_first_name_vanishes(
-    lab: Any, before_reading: BeforeReading, size: int, second: str
-) -> None:
+def test_a_hard_link_whose_first_name_vanishes(lab: Any, before_reading: BeforeReading, size: int, second: str) -> None:
     content = noise(size)
     first, other = lab.write("first", content), lab.source / second
     other.parent.mkdir(exist_ok=True)
@@ -135,9 +133,7 @@ def test_an_inode_that_is_used_again_is_no_hard_link(lab: Any, monkeypatch: pyte
     def look(self: SourceDirectory) -> FolderLook:
         found = original(self)
         asked.append(self.path)
-        odd = [
-            entry._replace(inode=42, links=2) if entry.type is EntryType.FILE else entry for entry in found.entries
-        ]
+        odd = [entry._replace(inode=42, links=2) if entry.type is EntryType.FILE else entry for entry in found.entries]
         return look_at_each(odd, found.problems, complete=found.complete)
 
     with monkeypatch.context() as patch:
