@@ -1,21 +1,20 @@
 """Sealed blobs to packs in the store, and their index.
 
-Here: packs that are being built in temporary files, the choice of the pack for each blob, merging at the end, index
-objects. Not here: sealing, threads.
+Here: packs that are being built, in the store where it can build and else in temporary files (spooled.py); the choice
+of the pack for each blob, merging at the end, index objects. Not here: sealing, threads.
 
 Rules: data and tree blobs go into packs of their own. Several data packs are filled at a time; chance decides which
 one gets a blob and what is appended at a time is shuffled, so that neighbours in a file are not neighbours in a pack.
-A pack's header is decoded again before the pack is stored. Memory holds one batch; the rest is in the temporary file,
-which has sealed bytes only. A writer that failed once refuses to go on. For one thread at a time."""
+A pack's header is decoded again before the pack is stored. Memory holds one batch; the rest is in the builders, which
+get sealed bytes only. What is read back of a pack is compared by a hash that was taken while the pack was in memory.
+A writer that failed once refuses to go on. For one thread at a time."""
 
 from __future__ import annotations
 
-import contextlib
 import struct
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from blake3 import blake3
 
@@ -39,20 +38,39 @@ from ..format.pack import (
     padding_needed,
 )
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
-from ..stores.protocol import Store
+from ..stores.protocol import Block, ObjectBuilder, Store, begin_object
 from ..types import RepositoryId
 from .sealer import SealedBlob
-from .spooled import SpooledPack
+from .spooled import SpooledBuilder
 
 _SHUFFLE_BYTES: Final = 2 * MIB  # what waits in memory to be shuffled
+_MERGE_SPARE_BYTES: Final = MIB  # left for the file system's own needs and what follows the packs
 _KEY_BYTES: Final = 8  # of chance for each blob: where it goes among its neighbours
+
+
+class _PackComparison:
+    """What is read back of a pack, with what was written."""
+
+    def __init__(self, size: int, digest: bytes) -> None:
+        self._missing = size
+        self._digest = digest
+        self._hasher = blake3()
+
+    def update(self, block: Block, /) -> None:
+        """Take the next bytes."""
+        self._hasher.update(block)
+        self._missing -= len(block)
+
+    def holds(self) -> bool:
+        """Tell whether size and hash are the same."""
+        return self._missing == 0 and self._hasher.digest() == self._digest
 
 
 class _OpenPack:
     """One pack being built. `entries` are encoded: objects of ten fields each would take four times as much memory."""
 
-    def __init__(self, spool: Path) -> None:
-        self.file: BinaryIO = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115  closed by `close`
+    def __init__(self, builder: ObjectBuilder) -> None:
+        self.builder = builder
         self.entries = bytearray()
         self.size = 0
         self._hasher = blake3()
@@ -62,14 +80,18 @@ class _OpenPack:
         """How many blobs it has."""
         return len(self.entries) // ENTRY_BYTES
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Block) -> None:
         """Append bytes; the hash covers what was meant, not what the disk made of it."""
         self._hasher.update(data)
-        self.file.write(data)
+        self.builder.write(data)
 
     def digest(self) -> bytes:
         """Return the BLAKE3 hash of everything written."""
         return self._hasher.digest()
+
+    def comparison(self) -> _PackComparison:
+        """Return a new comparison with everything written."""
+        return _PackComparison(self.builder.size, self.digest())
 
     def has_room(self, stored_size: int, count: int) -> bool:
         """Tell whether `count` blobs more fit. A pack that is nearly as large as its target wastes least on padding."""
@@ -82,14 +104,20 @@ class _OpenPack:
         self.write(b"".join([blob.stored for blob in blobs]))
 
     def absorb(self, other: _OpenPack) -> None:
-        """Append everything of `other`."""
-        other.file.seek(0)
-        while block := other.file.read(MIB):
+        """Append everything of `other`, which must give what was written to it: from here on its hash is not asked."""
+        comparison = other.comparison()
+        for block in other.builder.blocks():
+            comparison.update(block)
             self.write(block)
+        if not comparison.holds():
+            raise DamagedObjectError(
+                "A pack in the making did not come back as it was written; it was not stored. "
+                "Test the medium and this computer's memory.",
+                code="verification_failed",
+            )
         moved = map(PackEntry._make, ENTRY.iter_unpack(other.entries))
         entries, self.size = encode_placed(moved, self.size)
         self.entries += entries
-        other.file.close()
 
 
 class PackWriter:
@@ -140,8 +168,7 @@ class PackWriter:
         """Drop what is open."""
         for packs in self._open.values():
             for pack in packs:
-                with contextlib.suppress(OSError):  # a full disk: what was still to be written is dropped anyway
-                    pack.file.close()
+                pack.builder.discard()
             packs.clear()
         self._failed = True
 
@@ -164,53 +191,62 @@ class PackWriter:
 
     def _finish(self) -> None:
         for kind, packs in self._open.items():
-            self._place(kind)
-            packs.sort(key=lambda pack: pack.size)
+            # What never filled a pack would only be merged again.
+            self._place(kind, spread=bool(packs))
+            packs.sort(key=lambda pack: pack.size, reverse=True)
             while packs:
-                pack = packs[0]  # each stays on the list until it is closed, so that a failure closes it too
-                while len(packs) > 1 and pack.has_room(packs[1].size, packs[1].count):
-                    pack.absorb(packs[1])
-                    del packs[1]
+                pack = packs[0]  # each stays on the list until it is dropped, so that a failure drops it too
+                while len(packs) > 1 and self._can_merge(pack, packs[-1]):
+                    pack.absorb(packs[-1])
+                    packs.pop().builder.discard()
                 if pack.entries:
                     self._store_pack(pack)
-                pack.file.close()
+                pack.builder.discard()
                 del packs[0]
         self._write_index()
 
-    def _place(self, kind: BlobKind) -> None:
+    def _can_merge(self, pack: _OpenPack, other: _OpenPack) -> bool:
+        """Tell whether `other` fits into `pack`, and twice into the store for a moment where both are built there."""
+        if not pack.has_room(other.size, other.count):
+            return False
+        free = None if isinstance(pack.builder, SpooledBuilder) else self._store.free_bytes()
+        return free is None or free >= other.size + _MERGE_SPARE_BYTES
+
+    def _begin_pack(self) -> _OpenPack:
+        return _OpenPack(begin_object(self._store) or SpooledBuilder(self._store, self._spool))
+
+    def _place(self, kind: BlobKind, *, spread: bool = True) -> None:
         blobs, self._waiting[kind] = self._waiting[kind], []
         self._waiting_bytes[kind] = 0
         if not blobs:
             return
-        wanted = OPEN_DATA_PACKS if kind is BlobKind.DATA else 1
+        wanted = OPEN_DATA_PACKS if spread and kind is BlobKind.DATA else 1
         for position, share in enumerate(_scattered(blobs, wanted)):
-            self._fill(kind, position, share)
+            if share:
+                self._fill(kind, position, share)
 
     def _fill(self, kind: BlobKind, position: int, blobs: Sequence[SealedBlob]) -> None:
         """Append blobs to the open pack at `position`, storing it when it is full."""
         packs = self._open[kind]
         while len(packs) <= position:
-            packs.append(_OpenPack(self._spool))
+            packs.append(self._begin_pack())
         while blobs:
             fitting = _fitting(packs[position], blobs)
             packs[position].append(blobs[:fitting])
             blobs = blobs[fitting:]
             if blobs:
-                full, packs[position] = packs[position], _OpenPack(self._spool)
-                self._store_pack(full)
+                self._store_pack(packs[position])
+                packs[position] = self._begin_pack()
 
     def _store_pack(self, pack: _OpenPack) -> None:
         entries = COUNT.pack(pack.count) + pack.entries
-        with pack.file as file:
-            pack.write(random_bytes(padding_needed(pack.size, pack.count)))
-            header = encode_header_of(self._maintenance, self._repository_id, entries)
-            self._check_header(header, entries)
-            pack.write(header)
-            size = file.tell()
-            name = new_name(pack.digest())
-            spooled = SpooledPack(file, size, pack.digest(), str(self._spool))
-            self._store.put(pack_path(name), spooled.as_file(), size=size)
-            spooled.prove()
+        pack.write(random_bytes(padding_needed(pack.size, pack.count)))
+        header = encode_header_of(self._maintenance, self._repository_id, entries)
+        self._check_header(header, entries)
+        pack.write(header)
+        size = pack.builder.size
+        name = new_name(pack.digest())
+        pack.builder.publish(pack_path(name), pack.comparison)
         self.stored_bytes += size
         indexed = IndexedPack(name=name, pack_size=size, entries_bytes=entries)
         self._unindexed.append(indexed)

@@ -1,34 +1,41 @@
-"""A pack in a temporary file, on its way to a store.
+"""Packs on their way to a store that only takes whole objects: in a temporary file first.
 
-Here: `SpooledPack`, the file as the store reads it, hashed while it does. Not here: what is in a pack.
+Here: `SpooledBuilder`, which grows in the station's folder as `ObjectBuilder`s grow in a store; and `SpooledPack`, the
+file as the store reads it, compared while it does. Not here: what is in a pack. Stores that can build need none of
+this: it costs a second write and two more reads of everything.
 
-Rules: the store can compare only with what this file gives it, so what it gives must be what was meant. The hash was
-taken from memory while the pack was written; the last bytes are handed out only if the file's bytes up to there give
-the same one. A store that writes, renames and compares can therefore not come to an object that was not meant. One
-pass instead of two, since every pass costs a hundred milliseconds of each GB.
+Rules: the store can compare only with what this file gives it, so what it gives must be what was meant. That is known
+from memory, from while the pack was written; the last bytes are handed out only if the file's bytes up to there are
+the ones meant. A store that writes, renames and compares can therefore not come to an object that was not meant. One
+pass instead of two, since every pass costs a hundred milliseconds of each GB. What the temporary file's disk reports
+stays an `OSError`: it is the station's, not the store's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
-from typing import BinaryIO, cast
-
-from blake3 import blake3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self, cast
 
 from ..errors import DamagedObjectError
 from ..limits import MIB
+from ..stores.protocol import Block, Comparison, Store
 
 
 class SpooledPack(io.BufferedIOBase):
-    """`file` from its start to its end, which must give `digest`. Closing it leaves `file` open."""
+    """`file` from its start to its end, which `compare` must hold for. Closing it leaves `file` open."""
 
-    def __init__(self, file: BinaryIO, size: int, digest: bytes, place: str) -> None:
+    def __init__(self, file: BinaryIO, size: int, compare: Callable[[], Comparison], place: str) -> None:
         self._file = file
         self._size = size
-        self._digest = digest
+        self._compare = compare
         self._place = place
-        self._hasher = blake3()
-        self._hashed = 0
+        self._comparison = compare()
+        self._compared = 0
         self._proven = False
         file.seek(0)
 
@@ -52,18 +59,18 @@ class SpooledPack(io.BufferedIOBase):
         """Go somewhere; the bytes count as proven only after they were read in order from the start."""
         position = self._file.seek(offset, whence)
         if position == 0 and not self._proven:
-            self._hasher, self._hashed = blake3(), 0
+            self._comparison, self._compared = self._compare(), 0
         return position
 
     def read(self, size: int | None = -1) -> bytes:
         """Read on. DamagedObjectError in place of the last bytes if the file is not what was written to it."""
         position = self._file.tell()
         block = self._file.read(-1 if size is None else size)
-        if not self._proven and block and position == self._hashed:
-            self._hasher.update(block)
-            self._hashed += len(block)
-            if self._hashed >= self._size:
-                self._compare()
+        if not self._proven and block and position == self._compared:
+            self._comparison.update(block)
+            self._compared += len(block)
+            if self._compared >= self._size:
+                self._conclude()
         return block
 
     def prove(self) -> None:
@@ -73,13 +80,60 @@ class SpooledPack(io.BufferedIOBase):
             while self.read(MIB):
                 pass
             if not self._proven:
-                self._compare()
+                self._conclude()
 
-    def _compare(self) -> None:
-        if self._hashed != self._size or self._hasher.digest() != self._digest:
+    def _conclude(self) -> None:
+        if self._compared != self._size or not self._comparison.holds():
             raise DamagedObjectError(
                 f"A pack did not come back from {self._place} as it was written there; it was not stored. "
                 "Test that disk and this computer's memory.",
                 code="verification_failed",
             )
         self._proven = True
+
+
+class SpooledBuilder:
+    """See `ObjectBuilder`, whose object is put when it is published."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `discard`
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """See `ObjectBuilder.size`."""
+        return self._size
+
+    def write(self, data: Block) -> None:
+        """See `ObjectBuilder.write`; the limit is the store's to name."""
+        self._file.seek(self._size)
+        self._file.write(data)
+        self._size += len(data)
+
+    def blocks(self) -> Iterator[Block]:
+        """See `ObjectBuilder.blocks`."""
+        self._file.seek(0)
+        while block := self._file.read(MIB):
+            yield block
+
+    def publish(self, name: str, compare: Callable[[], Comparison]) -> None:
+        """See `ObjectBuilder.publish`. DamagedObjectError if the temporary file does not give what was written."""
+        with self:
+            spooled = SpooledPack(self._file, self._size, compare, str(self._folder))
+            self._store.put(name, spooled.as_file(), size=self._size)
+            spooled.prove()
+
+    def discard(self) -> None:
+        """See `ObjectBuilder.discard`."""
+        with contextlib.suppress(OSError):  # a full disk: what was still to be written is dropped anyway
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()

@@ -14,6 +14,8 @@ import sys
 import threading
 from typing import Final
 
+from .protocol import Block
+
 _NAME_LOCK: Final = threading.Lock()  # shared by all stores of the process: two may have the same folder open
 
 
@@ -26,7 +28,7 @@ def extended_path(path: str) -> str:
     return "\\\\?\\" + path
 
 
-def write_fully(descriptor: int, block: bytes) -> None:
+def write_fully(descriptor: int, block: Block) -> None:
     """Write the whole block: one `write` may take less than it was given."""
     view = memoryview(block)
     while view:

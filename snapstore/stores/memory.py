@@ -10,19 +10,23 @@ medium is had without one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from ..errors import StoreFullError
 from .protocol import (
+    Block,
+    Comparison,
     StoredObject,
     check_name,
     check_prefix,
     check_range,
+    check_size,
     check_station,
     existing_name_error,
     missing_object_error,
+    read_back_error,
     short_object_error,
 )
 from .source import ObjectSource
@@ -60,17 +64,11 @@ class MemoryStore:
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """See `Store.put`."""
         check_name(name)
-        stored = ObjectSource(data, name, size).read_all()
-        with self._contents.lock:
-            if name in self._contents.objects:
-                raise existing_name_error(name, self._url)
-            free = self._free()
-            if free is not None and len(stored) > free:
-                raise StoreFullError(
-                    f"Could not store {name} in {self._url}: it has {len(stored)} bytes and {free} are free. "
-                    "Use another store."
-                )
-            self._contents.objects[name] = stored
+        self._store(name, ObjectSource(data, name, size).read_all())
+
+    def begin(self) -> MemoryBuilder:
+        """See `BuildingStore.begin`. What is being built takes none of the capacity yet."""
+        return MemoryBuilder(self._url, self._store)
 
     def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
         """See `Store.get`."""
@@ -124,7 +122,64 @@ class MemoryStore:
     ) -> None:
         self.close()
 
+    def _store(self, name: str, stored: bytes) -> None:
+        with self._contents.lock:
+            if name in self._contents.objects:
+                raise existing_name_error(name, self._url)
+            free = self._free()
+            if free is not None and len(stored) > free:
+                raise StoreFullError(
+                    f"Could not store {name} in {self._url}: it has {len(stored)} bytes and {free} are free. "
+                    "Use another store."
+                )
+            self._contents.objects[name] = stored
+
     def _free(self) -> int | None:
         if self._capacity_bytes is None:
             return None
         return max(self._capacity_bytes - sum(map(len, self._contents.objects.values())), 0)
+
+
+class MemoryBuilder:
+    """See `ObjectBuilder`."""
+
+    def __init__(self, url: str, store: Callable[[str, bytes], None]) -> None:
+        self._url = url
+        self._store = store
+        self._written = bytearray()
+
+    @property
+    def size(self) -> int:
+        """See `ObjectBuilder.size`."""
+        return len(self._written)
+
+    def write(self, data: Block) -> None:
+        """See `ObjectBuilder.write`."""
+        check_size("in the making", self.size + len(data))
+        self._written += data
+
+    def blocks(self) -> Iterator[Block]:
+        """See `ObjectBuilder.blocks`."""
+        return iter([bytes(self._written)])
+
+    def publish(self, name: str, compare: Callable[[], Comparison]) -> None:
+        """See `ObjectBuilder.publish`."""
+        with self:
+            check_name(name)
+            stored, comparison = bytes(self._written), compare()
+            comparison.update(stored)
+            if not comparison.holds():
+                raise read_back_error(name, self._url)
+            self._store(name, stored)
+
+    def discard(self) -> None:
+        """See `ObjectBuilder.discard`."""
+        self._written = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()

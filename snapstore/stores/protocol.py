@@ -1,8 +1,8 @@
 """What a store is: names to bytes, and nothing more.
 
-Here: the `Store` protocol, what a listing gives, and the rules for names. Not here: any storage (local.py,
-memory.py), how an address is turned into a store (url.py), or what the bytes mean; a store never looks into an
-object.
+Here: the `Store` protocol, what a listing gives, and the rules for names; and what a store may be able to do besides,
+build an object in place (`BuildingStore`). Not here: any storage (local.py, memory.py), how an address is turned into
+a store (url.py), or what the bytes mean; a store never looks into an object.
 
 Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 - an object is put whole and durable or not at all, is never altered, and its name is used once;
@@ -18,12 +18,12 @@ Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self, runtime_checkable
 
-from ..errors import DamagedObjectError, InputError, ObjectNotFoundError
+from ..errors import DamagedObjectError, InputError, ObjectNotFoundError, StoreError
 from ..limits import MAX_OBJECT_BYTES, NAME_ELEMENT_MAX_CHARS, NAME_MAX_ELEMENTS
 
 README_NAME: Final = "README.txt"
@@ -99,6 +99,75 @@ class Store(Protocol):
     ) -> None: ...
 
 
+Block = bytes | memoryview
+"""Some bytes of an object. A view is good until the next block is asked for: its memory is used again."""
+
+
+class Comparison(Protocol):
+    """Takes all bytes that were read back, in order, and then says whether they were the ones meant."""
+
+    def update(self, block: Block, /) -> object:
+        """Take the next bytes."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether these were the bytes that were meant, all of them and no more."""
+        ...
+
+
+class ObjectBuilder(Protocol):
+    """An object that grows in the store and has no name yet. A context manager, which drops what was not published.
+
+    No listing shows it. For one thread at a time. After an error it can only be discarded; what a dead process left is
+    for `clean_temporaries`.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def write(self, data: Block) -> None:
+        """Append bytes. `InputError` where the object would exceed 64 MiB."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """What was written so far, from the start. Nothing may be written before the iterator is used up."""
+        ...
+
+    def publish(self, name: str, compare: Callable[[], Comparison]) -> None:
+        """Give the object its name: a `put`, with all that `put` promises and refuses.
+
+        What the storage holds then is read back and given to a new comparison; if that does not hold, the object is
+        removed and a `StoreError` raised. The builder is used up, whatever happens.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Drop what was not published and give its space back. Raises nothing, and twice does no harm."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@runtime_checkable
+class BuildingStore(Protocol):
+    """What a store has besides if objects can grow in it, so that they are written once and not twice."""
+
+    def begin(self) -> ObjectBuilder | None:
+        """Begin an object; None where it can only be put (a wrapper may find that out late)."""
+        ...
+
+
+def begin_object(store: Store) -> ObjectBuilder | None:
+    """Begin an object in a store that can build, or None where it has to be put."""
+    return store.begin() if isinstance(store, BuildingStore) else None
+
+
 def is_folder(name: str) -> bool:
     """Whether a folder that holds objects can have this name."""
     elements = name.split("/")
@@ -156,6 +225,15 @@ def short_object_error(name: str, url: str, wanted: int, size: int) -> DamagedOb
         f"Object {name} in {url} has {size} bytes and {wanted} are needed: restore it from another medium.",
         code="object_too_short",
         object_name=name,
+    )
+
+
+def read_back_error(name: str, url: str) -> StoreError:
+    """What `put` raises where the storage does not give what was written to it."""
+    return StoreError(
+        f"Object {name} reads back from {url} with other bytes than were written: the medium is failing, "
+        "or its size is faked. Replace it.",
+        code="store_read_back_differs",
     )
 
 

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..limits import MIB
+from .protocol import Block
 
-BLOCK_BYTES: Final = MIB  # a multiple of every sector size; larger blocks were no faster
+BLOCK_BYTES: Final = MIB  # a multiple of every sector size; neither larger nor smaller blocks were faster
 # What file systems answer that cannot sync a folder, or know no full flush: exFAT, SMB and FUSE ones among them.
 _UNSUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
 _NONBLOCKING: Final = getattr(os, "O_NONBLOCK", 0)  # so that a pipe under an object's name cannot hang a reader
@@ -57,21 +58,22 @@ def flush_folder(path: str) -> None:
 if sys.platform == "win32":
     from ._windows import read_unbuffered
 
-    def read_uncached(path: str) -> Iterator[bytes]:
-        """The file's bytes in blocks of 1 MiB (the last may be shorter), from the device."""
+    def read_uncached(path: str) -> Iterator[Block]:
+        """The file's bytes in blocks of at most 1 MiB, from the device. A block is good until the next is asked for."""
         return read_unbuffered(path, BLOCK_BYTES)
 
 else:
 
-    def read_uncached(path: str) -> Iterator[bytes]:
-        """The file's bytes in blocks of 1 MiB (the last may be shorter), from the device."""
-        descriptor = os.open(path, READ_FLAGS)
-        try:
-            _drop_cache(descriptor)
-            while block := read_fully(descriptor, BLOCK_BYTES):
-                yield block
-        finally:
-            os.close(descriptor)
+    def read_uncached(path: str) -> Iterator[Block]:
+        """The file's bytes in blocks of at most 1 MiB, from the device. A block is good until the next is asked for."""
+        with open(os.open(path, READ_FLAGS), "rb", buffering=0) as file:
+            _drop_cache(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+            memory = memoryview(
+                bytearray(max(1, min(size, BLOCK_BYTES)))
+            )  # one for all: fresh memory costs page faults
+            while count := file.readinto(memory):
+                yield memory[:count]
 
 
 def read_fully(descriptor: int, size: int) -> bytes:

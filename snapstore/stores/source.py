@@ -1,6 +1,6 @@
 """The bytes of one `put`, read once to be stored and once more to be compared.
 
-Here: `ObjectSource`, over bytes or a seekable file. Not here: where the bytes go.
+Here: `ObjectSource`, over bytes or a seekable file, and its comparison. Not here: where the bytes go.
 
 Rules: a file is taken from its current position to its end, is left open, and its size is known before the first byte
 is stored, so that a wrong `size` or an object above the limit costs nothing. A file that shrinks meanwhile is an
@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..errors import InputError
-from .protocol import check_size
+from .protocol import Block, check_size
 
 
 class ObjectSource:
-    """`blocks` gives the bytes; each `matches` then compares the next ones; `matched_all` says whether that was all."""
+    """`blocks` gives the bytes; `comparison` compares others with them, block by block."""
 
     def __init__(self, data: bytes | BinaryIO, name: str, size: int | None) -> None:
         self._name = name
@@ -31,7 +31,6 @@ class ObjectSource:
         if size is not None and size != self.size:
             raise InputError(f"Object {name} was to have {size} bytes and has {self.size}.", code="wrong_size")
         check_size(name, self.size)
-        self._compared = 0
 
     def blocks(self, block_bytes: int) -> Iterator[bytes]:
         """The bytes in order, from the start."""
@@ -43,20 +42,31 @@ class ObjectSource:
                 raise InputError(f"The file for object {self._name} became shorter while it was stored.")
             left -= len(block)
             yield block
-        self._file.seek(self._start)
-        self._compared = 0
 
     def read_all(self) -> bytes:
         """All bytes at once; an object is at most 64 MiB."""
         return b"".join(self.blocks(max(self.size, 1)))
 
-    def matches(self, block: bytes) -> bool:
-        """Whether the next bytes are these."""
-        if self._compared + len(block) > self.size:
-            return False
-        self._compared += len(block)
-        return self._file.read(len(block)) == block
+    def comparison(self) -> SourceComparison:
+        """Compare from the start. It moves the file, so the last one asked for is the one that counts."""
+        self._file.seek(self._start)
+        return SourceComparison(self._file, self.size)
 
-    def matched_all(self) -> bool:
-        """Whether everything has been compared."""
-        return self._compared == self.size
+
+class SourceComparison:
+    """A `Comparison` with what follows in a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._missing = size
+        self._same = True
+
+    def update(self, block: Block, /) -> None:
+        """Compare the next bytes."""
+        self._missing -= len(block)
+        # As bytes: a view is compared item by item, which takes ten times as long.
+        self._same = self._same and self._missing >= 0 and self._file.read(len(block)) == bytes(block)
+
+    def holds(self) -> bool:
+        """Whether all bytes were the same."""
+        return self._same and self._missing == 0

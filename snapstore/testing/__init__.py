@@ -15,21 +15,23 @@ from .faults import (
     Call,
     CrashAt,
     EmptyListing,
+    FailAppend,
     FailAt,
     FlippedBit,
     FullAfter,
     LostPut,
     Recorder,
     ShortPut,
-    StoreWrapper,
     TruncatedGet,
 )
+from .wrapper import StoreWrapper, WithoutBuilders, WrappedBuilder
 
 __all__ = [
     "BrokenListing",
     "Call",
     "CrashAt",
     "EmptyListing",
+    "FailAppend",
     "FailAt",
     "FlippedBit",
     "FullAfter",
@@ -39,4 +41,6 @@ __all__ = [
     "StoreConformance",
     "StoreWrapper",
     "TruncatedGet",
+    "WithoutBuilders",
+    "WrappedBuilder",
 ]

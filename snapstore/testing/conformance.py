@@ -19,16 +19,15 @@ here needs pytest.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import random
-import unittest
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import DamagedObjectError, InputError, ObjectNotFoundError, StoreError
 from ..limits import MAX_OBJECT_BYTES, NAME_ELEMENT_MAX_CHARS
 from ..stores.protocol import README_NAME, Store
+from .building_rules import BuildingRules
+from .under_test import StoreUnderTest, listing, raises
 
 _LONGEST = "0123456789abcdefghijklmnopqrstuv"
 _BAD_NAMES = (
@@ -63,22 +62,6 @@ _FOREIGN = (
 )
 
 
-class StoreUnderTest:
-    """What a derived class says of its store."""
-
-    def open_store(self) -> Store:
-        """The store under test; within a test, always the same one."""
-        raise NotImplementedError("open_store has to be defined for the store under test")
-
-    def plant_foreign_file(self, path: str, content: bytes) -> None:
-        """Put a file where the store keeps its objects, past the store."""
-        raise unittest.SkipTest("this storage holds nothing but objects")
-
-    def foreign_file(self, path: str) -> bytes:
-        """The content of a file that was planted."""
-        raise unittest.SkipTest("this storage holds nothing but objects")
-
-
 class ObjectRules(StoreUnderTest):
     """Objects one by one: put and get."""
 
@@ -91,7 +74,7 @@ class ObjectRules(StoreUnderTest):
         with self.open_store() as store:
             store.put("config/nothing", b"")
             assert store.get("config/nothing") == b""
-            assert _listing(store, "config") == {"config/nothing": 0}
+            assert listing(store, "config") == {"config/nothing": 0}
 
     def test_every_allowed_shape_of_name_is_stored(self) -> None:
         names = [README_NAME, "config/0", f"packs/0/{_LONGEST}", f"{_LONGEST}/{_LONGEST}/{_LONGEST}"]
@@ -99,7 +82,7 @@ class ObjectRules(StoreUnderTest):
             for name in names:
                 store.put(name, name.encode())
             assert [store.get(name) for name in names] == [name.encode() for name in names]
-            assert _listing(store, "") == {name: len(name) for name in names}
+            assert listing(store, "") == {name: len(name) for name in names}
 
     def test_a_file_is_taken_from_its_position_to_its_end_and_left_open(self) -> None:
         file = io.BytesIO(b"before|content")
@@ -112,11 +95,11 @@ class ObjectRules(StoreUnderTest):
     def test_another_size_than_announced_is_refused(self) -> None:
         with self.open_store() as store:
             for size in (0, 6, 8):
-                with _raises(InputError):
+                with raises(InputError):
                     store.put("packs/a/sized", b"content", size=size)
-                with _raises(InputError):
+                with raises(InputError):
                     store.put("packs/a/sized", io.BytesIO(b"content"), size=size)
-            assert _listing(store, "") == {}
+            assert listing(store, "") == {}
 
     def test_the_largest_object_is_stored_and_a_larger_one_refused(self) -> None:
         content = random.Random(1).randbytes(1 << 20) * (MAX_OBJECT_BYTES >> 20)
@@ -124,9 +107,9 @@ class ObjectRules(StoreUnderTest):
             store.put("packs/a/largest", content)
             assert store.get("packs/a/largest") == content
             assert store.get("packs/a/largest", offset=MAX_OBJECT_BYTES - 3) == content[-3:]
-            with _raises(InputError):
+            with raises(InputError):
                 store.put("packs/a/larger", content + b"x")
-            assert _listing(store, "packs") == {"packs/a/largest": MAX_OBJECT_BYTES}
+            assert listing(store, "packs") == {"packs/a/largest": MAX_OBJECT_BYTES}
 
     def test_ranges(self) -> None:
         content = bytes(range(256)) * 40
@@ -141,24 +124,24 @@ class ObjectRules(StoreUnderTest):
         with self.open_store() as store:
             store.put("packs/a/short", b"0123456789")
             for offset, size in ((0, 11), (9, 2), (10, 1), (11, 0), (11, None), (1 << 40, 1)):
-                with _raises(DamagedObjectError):
+                with raises(DamagedObjectError):
                     store.get("packs/a/short", offset=offset, size=size)
 
     def test_a_negative_range_is_refused(self) -> None:
         with self.open_store() as store:
             store.put("packs/a/range", b"0123456789")
-            with _raises(InputError):
+            with raises(InputError):
                 store.get("packs/a/range", offset=-1)
-            with _raises(InputError):
+            with raises(InputError):
                 store.get("packs/a/range", size=-1)
 
     def test_an_absent_object_is_not_found(self) -> None:
         with self.open_store() as store:
             store.put("packs/a/there", b"x")
             for name in ("packs/a/absent", "packs/b/absent", "index/absent", README_NAME):
-                with _raises(ObjectNotFoundError):
+                with raises(ObjectNotFoundError):
                     store.get(name)
-                with _raises(ObjectNotFoundError):
+                with raises(ObjectNotFoundError):
                     store.delete(name)
 
 
@@ -168,62 +151,62 @@ class NameRules(StoreUnderTest):
     def test_names_outside_the_rules_are_refused(self) -> None:
         with self.open_store() as store:
             for name in _BAD_NAMES:
-                with _raises(InputError, name):
+                with raises(InputError, name):
                     store.put(name, b"x")
-                with _raises(InputError, name):
+                with raises(InputError, name):
                     store.get(name)
-                with _raises(InputError, name):
+                with raises(InputError, name):
                     store.delete(name)
-            assert _listing(store, "") == {}
+            assert listing(store, "") == {}
 
     def test_folders_outside_the_rules_are_refused(self) -> None:
         with self.open_store() as store:
             for prefix in ("..", "/", "/packs", "Packs", "packs/../tmp", "packs/a/b", "packs*", "packs//"):
-                with _raises(InputError, prefix):
+                with raises(InputError, prefix):
                     list(store.list(prefix))
 
     def test_a_name_is_used_once(self) -> None:
         with self.open_store() as store:
             store.put("packs/a/once", b"first")
-            with _raises(InputError):
+            with raises(InputError):
                 store.put("packs/a/once", b"second, and longer")
-            with _raises(InputError):
+            with raises(InputError):
                 store.put("packs/a/once", b"first")
             assert store.get("packs/a/once") == b"first"
 
     def test_an_empty_store_lists_nothing(self) -> None:
         with self.open_store() as store:
             for prefix in ("", "packs", "packs/a", "packs/", "tmp"):
-                assert _listing(store, prefix) == {}
+                assert listing(store, prefix) == {}
 
     def test_a_listing_has_all_below_the_folder_and_nothing_else(self) -> None:
         sizes = {"packs/a/1": 1, "packs/a/2": 2, "packs/b/3": 3, "packsx/a/4": 4, "index/5": 5, README_NAME: 6}
         with self.open_store() as store:
             for name, size in sizes.items():
                 store.put(name, b"x" * size)
-            assert _listing(store, "") == sizes
-            assert _listing(store, "packs") == {"packs/a/1": 1, "packs/a/2": 2, "packs/b/3": 3}
-            assert _listing(store, "packs/") == _listing(store, "packs")
-            assert _listing(store, "packs/a") == {"packs/a/1": 1, "packs/a/2": 2}
-            assert _listing(store, "packs/a/") == _listing(store, "packs/a")
-            assert _listing(store, "pack") == {}
+            assert listing(store, "") == sizes
+            assert listing(store, "packs") == {"packs/a/1": 1, "packs/a/2": 2, "packs/b/3": 3}
+            assert listing(store, "packs/") == listing(store, "packs")
+            assert listing(store, "packs/a") == {"packs/a/1": 1, "packs/a/2": 2}
+            assert listing(store, "packs/a/") == listing(store, "packs/a")
+            assert listing(store, "pack") == {}
 
     def test_a_listing_of_many_is_complete(self) -> None:
         names = {f"packs/{number % 16:x}/{number:032x}": 1 for number in range(300)}
         with self.open_store() as store:
             for name in names:
                 store.put(name, b"x")
-            assert _listing(store, "packs") == names
+            assert listing(store, "packs") == names
 
     def test_what_was_deleted_is_gone(self) -> None:
         with self.open_store() as store:
             store.put("packs/a/gone", b"x")
             store.put("packs/a/stays", b"y")
             store.delete("packs/a/gone")
-            assert _listing(store, "packs") == {"packs/a/stays": 1}
-            with _raises(ObjectNotFoundError):
+            assert listing(store, "packs") == {"packs/a/stays": 1}
+            with raises(ObjectNotFoundError):
                 store.get("packs/a/gone")
-            with _raises(ObjectNotFoundError):
+            with raises(ObjectNotFoundError):
                 store.delete("packs/a/gone")
 
     def test_foreign_files_are_never_listed_and_never_touched(self) -> None:
@@ -231,10 +214,10 @@ class NameRules(StoreUnderTest):
             store.put("packs/a/mine", b"mine")
             for path in _FOREIGN:
                 self.plant_foreign_file(path, b"foreign")
-            assert _listing(store, "") == _listing(store, "packs") == {"packs/a/mine": 4}
+            assert listing(store, "") == listing(store, "packs") == {"packs/a/mine": 4}
             store.clean_temporaries("unnamed")
             store.delete("packs/a/mine")
-            assert _listing(store, "") == {}
+            assert listing(store, "") == {}
             assert [self.foreign_file(path) for path in _FOREIGN] == [b"foreign"] * len(_FOREIGN)
 
 
@@ -247,23 +230,23 @@ class SharingRules(StoreUnderTest):
             store.put("packs/a/dropped", b"x")
             store.delete("packs/a/dropped")
         with self.open_store() as store:
-            assert _listing(store, "") == {"packs/a/kept": 7}
+            assert listing(store, "") == {"packs/a/kept": 7}
             assert store.get("packs/a/kept") == b"content"
 
     def test_what_one_writer_put_the_other_sees(self) -> None:
         with self.open_store() as one, self.open_store() as other:
-            assert _listing(other, "packs") == {}
+            assert listing(other, "packs") == {}
             one.put("packs/a/shared", b"x")
-            assert _listing(other, "packs") == {"packs/a/shared": 1}
+            assert listing(other, "packs") == {"packs/a/shared": 1}
             other.delete("packs/a/shared")
-            assert _listing(one, "packs") == {}
+            assert listing(one, "packs") == {}
 
     def test_many_threads_put_at_once(self) -> None:
         contents = {f"packs/{number % 16:x}/{number:032x}": bytes([number]) * 5000 for number in range(48)}
         with self.open_store() as store:
             with ThreadPoolExecutor(6) as pool:
                 list(pool.map(lambda item: store.put(*item), contents.items()))
-            assert _listing(store, "packs") == dict.fromkeys(contents, 5000)
+            assert listing(store, "packs") == dict.fromkeys(contents, 5000)
             assert all(store.get(name) == content for name, content in contents.items())
 
     def test_of_many_puts_of_one_name_one_wins(self) -> None:
@@ -281,7 +264,7 @@ class SharingRules(StoreUnderTest):
                 winners = [number for number, ok in enumerate(pool.map(won, range(8))) if ok]
             assert len(winners) == 1
             assert one.get("packs/a/race") == contents[winners[0]]
-            assert _listing(one, "") == {"packs/a/race": 3000}
+            assert listing(one, "") == {"packs/a/race": 3000}
 
     def test_a_listing_under_way_survives_puts_and_deletes(self) -> None:
         stable = {f"packs/{number % 4:x}/{number:032x}": 1 for number in range(40)}
@@ -301,9 +284,9 @@ class SharingRules(StoreUnderTest):
             store.clean_temporaries("unnamed")
             store.put("packs/a/kept", b"x")
             store.clean_temporaries("unnamed")
-            assert _listing(store, "") == {"packs/a/kept": 1}
+            assert listing(store, "") == {"packs/a/kept": 1}
             for station in ("", "a-b", "../x", "A"):
-                with _raises(InputError, station):
+                with raises(InputError, station):
                     store.clean_temporaries(station)
 
     def test_the_rest_of_the_contract(self) -> None:
@@ -318,30 +301,12 @@ class SharingRules(StoreUnderTest):
 
     def test_an_error_names_the_object_and_says_whether_to_try_again(self) -> None:
         with self.open_store() as store:
-            with _raises(ObjectNotFoundError) as caught:
+            with raises(ObjectNotFoundError) as caught:
                 store.get("packs/a/absent")
             assert isinstance(caught[0], StoreError)
             assert caught[0].retryable is False
             assert "packs/a/absent" in str(caught[0])
 
 
-class StoreConformance(ObjectRules, NameRules, SharingRules):
+class StoreConformance(ObjectRules, NameRules, SharingRules, BuildingRules):
     """All the rules. Define `open_store`, and the two foreign-file methods where the storage can hold other files."""
-
-
-def _listing(store: Store, prefix: str) -> dict[str, int]:
-    found = list(store.list(prefix))
-    sizes = {stored.name: stored.size for stored in found}
-    assert len(sizes) == len(found), f"a name was listed twice: {found}"
-    return sizes
-
-
-@contextlib.contextmanager
-def _raises(kind: type[Exception], what: str = "") -> Iterator[list[Exception]]:
-    caught: list[Exception] = []
-    try:
-        yield caught
-    except kind as error:
-        caught.append(error)
-        return
-    raise AssertionError(f"{kind.__name__} was not raised {what!r}")

@@ -1,74 +1,29 @@
 """Stores that do damage, each named after what it does.
 
-Here: wrappers around any store. Not here: tests.
+Here: wrappers around any store. Not here: the one that does no harm (wrapper.py), and tests.
 
 Rules: a wrapper passes everything on but for its one fault, so wrappers can be put around each other. Operations are
 counted from 1 in the order in which they start. Faults that the storage would report raise a `StoreError`; those that
 it would not (`ShortPut`, `LostPut`, `TruncatedGet`, `FlippedBit`, `EmptyListing`) say nothing, and it is the caller
 under test who has to notice. `affects` narrows a silent fault to names that begin so.
+
+An object that is built in the store instead of put counts as a put when it gets its name (`publish`), and whatever a
+wrapper does to puts it does then. What is appended to it before is not counted.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 from ..errors import StoreFullError, StoreUnavailableError
-from ..stores.protocol import Store, StoredObject
+from ..stores.protocol import Block, Comparison, ObjectBuilder, Store, StoredObject
+from .wrapper import StoreWrapper
 
 OPERATIONS: Final = frozenset({"put", "get", "list", "delete"})
-
-
-class StoreWrapper:
-    """Passes everything on. Derive from it and override what is to go wrong."""
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-
-    @property
-    def url(self) -> str:
-        """The inner store's address: a test of messages sees what a user would."""
-        return self.inner.url
-
-    def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
-        """Passed on."""
-        self.inner.put(name, data, size=size)
-
-    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
-        """Passed on."""
-        return self.inner.get(name, offset=offset, size=size)
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Passed on."""
-        return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        """Passed on."""
-        self.inner.delete(name)
-
-    def free_bytes(self) -> int | None:
-        """Passed on."""
-        return self.inner.free_bytes()
-
-    def clean_temporaries(self, station: str) -> None:
-        """Passed on."""
-        self.inner.clean_temporaries(station)
-
-    def close(self) -> None:
-        """Passed on."""
-        self.inner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +51,11 @@ class Recorder(StoreWrapper):
         """Recorded, then passed on."""
         self._start("put", name)
         super().put(name, data, size=size)
+
+    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
+        """Recorded as a put, then passed on."""
+        self._start("put", name)
+        super().publish(builder, name, compare)
 
     def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
         """Recorded, then passed on."""
@@ -156,6 +116,18 @@ class CrashAt(FailAt):
             self.inner.put(name, data, size=size)
         super().put(name, data, size=size)
 
+    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
+        """Done and then denied, if it is the k-th and `after_effect` asks for that."""
+        if self._is_last_effect():
+            builder.publish(name, compare)
+        super().publish(builder, name, compare)
+
+    def append(self, builder: ObjectBuilder, data: Block) -> None:
+        """An error once the k-th operation has failed."""
+        if self._fails(self.count()):
+            raise StoreUnavailableError(f"Could not store a new object in {self.url}: it is gone. Try again.")
+        super().append(builder, data)
+
     def delete(self, name: str) -> None:
         """Done and then denied, if it is the k-th and `after_effect` asks for that."""
         if self._is_last_effect():
@@ -167,6 +139,26 @@ class CrashAt(FailAt):
 
     def _fails(self, number: int) -> bool:
         return 0 < self._k <= number
+
+
+class FailAppend(StoreWrapper):
+    """The k-th time that bytes are appended to an object in the making, the device is full or (`full=False`) fails."""
+
+    def __init__(self, inner: Store, k: int, *, full: bool = True) -> None:
+        super().__init__(inner)
+        self._k = k
+        self._full = full
+        self._numbers = itertools.count(1)
+
+    def append(self, builder: ObjectBuilder, data: Block) -> None:
+        """Half of it and an error, if it is the k-th: what a device does when its space ends."""
+        number = next(self._numbers)
+        if number != self._k:
+            return super().append(builder, data)
+        builder.write(data[: len(data) // 2])
+        if self._full:
+            raise StoreFullError(f"Could not store a new object in {self.url}: no space. Use another medium.")
+        raise StoreUnavailableError(f"Could not store a new object in {self.url}: fault {number}. Try again.")
 
 
 class ShortPut(StoreWrapper):
@@ -183,6 +175,12 @@ class ShortPut(StoreWrapper):
         content = data if isinstance(data, bytes) else data.read()
         return super().put(name, content[: len(content) // 2])
 
+    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
+        """Half of it."""
+        if not name.startswith(self._affects):
+            return super().publish(builder, name, compare)
+        return self.put(name, b"".join(builder.blocks()))
+
 
 class LostPut(StoreWrapper):
     """Reports success for the k-th put of an affected name and stores nothing: a stick with a faked size does that."""
@@ -195,8 +193,16 @@ class LostPut(StoreWrapper):
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Dropped if it is the k-th."""
-        if not name.startswith(self._affects) or next(self._numbers) != self._k:
+        if not self._loses(name):
             super().put(name, data, size=size)
+
+    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
+        """Dropped if it is the k-th."""
+        if not self._loses(name):
+            super().publish(builder, name, compare)
+
+    def _loses(self, name: str) -> bool:
+        return name.startswith(self._affects) and next(self._numbers) == self._k
 
 
 class TruncatedGet(StoreWrapper):
@@ -272,12 +278,29 @@ class FullAfter(StoreWrapper):
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Refused when it does not fit."""
         content = data if isinstance(data, bytes) else data.read()
-        with self._lock:
-            if len(content) > self._left:
-                raise StoreFullError(f"Could not store {name} in {self.url}: no space. Use another medium.")
-            self._left -= len(content)
+        self._take(name, len(content))
         super().put(name, content, size=size)
+
+    def append(self, builder: ObjectBuilder, data: Block) -> None:
+        """Refused when the object would not fit. The bytes count when it is published."""
+        if builder.size + len(data) > self._left:
+            raise self._full("a new object")
+        super().append(builder, data)
+
+    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
+        """Refused when it does not fit."""
+        self._take(name, builder.size)
+        super().publish(builder, name, compare)
 
     def free_bytes(self) -> int | None:
         """What is left."""
         return self._left
+
+    def _take(self, name: str, size: int) -> None:
+        with self._lock:
+            if size > self._left:
+                raise self._full(name)
+            self._left -= size
+
+    def _full(self, name: str) -> StoreFullError:
+        return StoreFullError(f"Could not store {name} in {self.url}: no space. Use another medium.")

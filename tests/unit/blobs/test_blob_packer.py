@@ -14,7 +14,7 @@ from snapstore.format.names import name_matches, padme
 from snapstore.format.pack import BlobKind, decode_header
 from snapstore.limits import INDEX_EVERY_PACKS, MAX_OBJECT_BYTES, PACK_TARGET_BYTES
 from snapstore.stores.memory import MemoryStore
-from snapstore.testing import FullAfter, Recorder
+from snapstore.testing import FullAfter, Recorder, WithoutBuilders
 
 
 def sealed_chunks(bench: Any, count: int, size: int) -> list[Any]:
@@ -137,6 +137,7 @@ def test_a_writer_that_failed_refuses_to_go_on(bench: Any) -> None:
 
 
 def test_a_spool_that_is_gone_is_an_error_by_name(bench: Any) -> None:
+    bench.store = WithoutBuilders(bench.store)
     packer = bench.packer()
     packer.add(sealed_chunks(bench, 1, 5000)[0])
     bench.spool.rmdir()

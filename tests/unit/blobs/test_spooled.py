@@ -1,14 +1,16 @@
-"""A pack's temporary file: its last bytes are given only if all of them are what was meant."""
+"""A pack's temporary file: its last bytes are given only if all of them are what was meant. And the builder on it."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
 
-from snapstore.blobs.spooled import SpooledPack
+from snapstore.blobs.packer import _PackComparison
+from snapstore.blobs.spooled import SpooledBuilder, SpooledPack
 from snapstore.errors import DamagedObjectError
 from snapstore.stores.local import LocalStore
 from snapstore.stores.memory import MemoryStore
@@ -17,8 +19,12 @@ from snapstore.stores.protocol import Store
 CONTENT = bytes(range(256)) * 20_000
 
 
+def compare_with(meant: bytes) -> Any:
+    return lambda: _PackComparison(len(meant), blake3(meant).digest())
+
+
 def spooled(held: bytes = CONTENT, meant: bytes = CONTENT) -> SpooledPack:
-    return SpooledPack(io.BytesIO(held), len(meant), blake3(meant).digest(), "the spool")
+    return SpooledPack(io.BytesIO(held), len(meant), compare_with(meant), "the spool")
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -78,7 +84,7 @@ def test_another_size_is_damage(held: bytes) -> None:
 
 def test_a_second_reading_is_as_the_first_and_the_file_stays_open() -> None:
     file = io.BytesIO(CONTENT)
-    pack = SpooledPack(file, len(CONTENT), blake3(CONTENT).digest(), "the spool")
+    pack = SpooledPack(file, len(CONTENT), compare_with(CONTENT), "the spool")
     for _ in range(2):
         assert pack.seek(0) == 0
         assert pack.read(100) + pack.read() == CONTENT
@@ -86,3 +92,34 @@ def test_a_second_reading_is_as_the_first_and_the_file_stays_open() -> None:
     pack.close()
     del pack
     assert not file.closed
+
+
+# --- the builder -----------------------------------------------------------------------------------------------------
+
+
+def test_a_builder_puts_what_was_written_and_leaves_no_file(store: Store, tmp_path: Path) -> None:
+    builder = SpooledBuilder(store, tmp_path)
+    for at in range(0, len(CONTENT), 700_000):
+        builder.write(CONTENT[at : at + 700_000])
+        assert b"".join(map(bytes, builder.blocks())) == CONTENT[: at + 700_000]
+    assert builder.size == len(CONTENT)
+    builder.publish("packs/a/one", compare_with(CONTENT))
+    assert store.get("packs/a/one") == CONTENT
+    builder.discard()
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_builder_notices_what_its_disk_changed(store: Store, tmp_path: Path) -> None:
+    with SpooledBuilder(store, tmp_path) as builder:
+        builder.write(CONTENT)
+        with pytest.raises(DamagedObjectError) as caught:
+            builder.publish("packs/a/one", compare_with(CONTENT[:-1] + b"x"))
+    assert caught.value.code == "verification_failed"
+    assert list(store.list("")) == []
+
+
+def test_a_builder_that_is_dropped_puts_nothing(store: Store, tmp_path: Path) -> None:
+    with SpooledBuilder(store, tmp_path) as builder:
+        builder.write(b"x")
+    builder.discard()
+    assert list(store.list("")) == []

@@ -17,6 +17,7 @@ import pytest
 
 import snapstore
 from snapstore.errors import StationStateError, StoreFullError
+from snapstore.stores.local import LocalStore
 from snapstore.testing import FullAfter
 
 SECRET = "a secret for a small stick"
@@ -105,8 +106,11 @@ def test_a_repository_that_does_not_fit_leaves_nothing_that_looks_like_one(tmp_p
 
 
 @pytest.mark.parametrize("left", [0, 8_000, 120_000, 200_000, 250_000, 800_000])
-def test_a_full_state_folder_ends_in_an_error_by_name_or_not_at_all(tmp_path: Path, left: int) -> None:
-    """The packs are built there; the caches that follow are no reason to fail."""
+def test_a_full_state_folder_ends_in_an_error_by_name_or_not_at_all(
+    tmp_path: Path, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packs for a store that cannot build are built there; the caches that follow are no reason to fail."""
+    monkeypatch.setattr(LocalStore, "begin", lambda store: None)
     source = tmp_path / "source"
     write_noise(source / "file", 200_000)
     with (
@@ -126,6 +130,24 @@ def test_a_full_state_folder_ends_in_an_error_by_name_or_not_at_all(tmp_path: Pa
                 dossier.snapshot(source)
         (tiny / "ballast").unlink()
         report = dossier.snapshot(source)
+        target = tmp_path / "target"
+        assert dossier.restore(report.snapshot, to=target).problems == ()
+        assert compare_trees.differences(compare_trees.collect(source), compare_trees.collect(target)) == []
+
+
+@pytest.mark.parametrize("left", [0, 8_000, 120_000])
+def test_a_full_state_folder_is_no_matter_where_packs_are_built_in_the_store(tmp_path: Path, left: int) -> None:
+    source = tmp_path / "source"
+    write_noise(source / "file", 200_000)
+    with (
+        tmpfs(tmp_path / "tiny", "1m") as tiny,
+        snapstore.init(tmp_path / "backup", state_dir=tiny / "state", kdf_seconds=0) as repository,
+    ):
+        dossier = repository.create_dossier("books", secret=SECRET)
+        write_noise(tiny / "ballast", max(1, shutil.disk_usage(tiny).free - left))
+        report = dossier.snapshot(source)
+        (tiny / "ballast").unlink()
+        dossier.unlock(SECRET)
         target = tmp_path / "target"
         assert dossier.restore(report.snapshot, to=target).problems == ()
         assert compare_trees.differences(compare_trees.collect(source), compare_trees.collect(target)) == []

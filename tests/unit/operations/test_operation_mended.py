@@ -33,7 +33,7 @@ from snapstore.format.manifest import decode_manifest
 from snapstore.format.record import RecordType, ids_payload
 from snapstore.operations.context import DossierContext
 from snapstore.operations.records import put_record
-from snapstore.testing import Recorder, StoreWrapper
+from snapstore.testing import Recorder, StoreWrapper, WithoutBuilders
 from snapstore.types import SnapshotId, SnapshotOptions
 
 ContextOf = Callable[[snapstore.Dossier], DossierContext]
@@ -378,9 +378,9 @@ def test_a_byte_that_the_spool_changed_is_noticed(lab: Any, monkeypatch: pytest.
 
     lab.write("file", os.urandom(100_000))
     with monkeypatch.context() as patch:
-        patch.setattr("snapstore.blobs.packer.tempfile.TemporaryFile", lambda **_: Flipping())
+        patch.setattr("snapstore.blobs.spooled.tempfile.TemporaryFile", lambda **_: Flipping())
         with pytest.raises(DamagedObjectError) as caught:
-            lab.dossier().snapshot(lab.source)
+            lab.dossier(store=WithoutBuilders(lab.store)).snapshot(lab.source)
     assert caught.value.code == "verification_failed"
     assert lab.names("packs") == lab.names("index") == lab.names("snapshots") == []
     assert lab.dossier().snapshot(lab.source).clean

@@ -21,7 +21,7 @@ from snapstore.errors import (
     StoreUnavailableError,
 )
 from snapstore.limits import MAX_OBJECT_BYTES
-from snapstore.stores import local, readback
+from snapstore.stores import building, local, readback
 from snapstore.stores.files import extended_path
 from snapstore.stores.local import LocalStore
 from snapstore.stores.oserrors import translated
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_synced_is_tolerated_and_an_io_error_is_not(
 def test_an_object_that_reads_back_differently_is_an_error_and_gone(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_back: bytes
 ) -> None:
-    monkeypatch.setattr(local, "read_uncached", lambda path: iter([read_back] if read_back else []))
+    monkeypatch.setattr(building, "read_uncached", lambda path: iter([read_back] if read_back else []))
     with pytest.raises(StoreError, match="failing") as caught:
         store.put("packs/a/new", b"content")
     assert caught.value.code == "store_read_back_differs"
