@@ -38,6 +38,7 @@ SHARED_MIN_FILE_BYTES: Final = 256 * KIB  # below this, guessing a file's conten
 
 # --- small files -------------------------------------------------------------------------------------------------
 INLINE_MAX_BYTES: Final = 512  # a reference and its index line cost about 250 bytes
+# Larger bundles compress better and cost less each, and an edit costs more (benchmarks/parameters, docs/design/007).
 BUNDLE_FILE_MAX_BYTES: Final = 64 * KIB
 BUNDLE_MIN_BYTES: Final = 64 * KIB
 BUNDLE_MEAN_BYTES: Final = 64 * KIB  # expected bytes beyond the minimum before a cut

@@ -39,6 +39,8 @@ class ReadManifest:
     text: ManifestText | None
     confirmed: bool
     station: str | None
+    size: int
+    """Bytes of each whole copy."""
 
 
 @dataclass(slots=True)
@@ -157,10 +159,8 @@ def _known(
     copies: list[StoredObject], opened: Mapping[tuple[str, ...], ReadManifest], signers: _Signers
 ) -> ReadManifest | None:
     """Return what an earlier look read of exactly these copies, if its signer still counts."""
-    if len({item.size for item in copies}) > 1:
-        return None
     found = opened.get(tuple(sorted((item.name for item in copies), reverse=True)))
-    if found is None:
+    if found is None or any(item.size != found.size for item in copies):
         return None
     try:
         return replace(found, station=signers.check(found.sealed, found.facts, found.names[0]).name)
@@ -195,7 +195,8 @@ def _read(
                 message = f"{copy.name} has not the size it was stored with."
                 problems.append(Problem(code="damaged_object", path=copy.name, message=message))
         confirmed = any(name.startswith("ok/") for name in whole)
-        return ReadManifest(tuple(copy.name for copy in copies), sealed, facts, text, confirmed, station)
+        names = tuple(copy.name for copy in copies)
+        return ReadManifest(names, sealed, facts, text, confirmed, station, len(data))
     return None
 
 

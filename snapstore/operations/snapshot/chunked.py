@@ -115,6 +115,7 @@ class _ChunkedFile:
     def finish(self, attributes: Attributes, *, changed: bool) -> None:
         """Add the entry to its folder, in its turn."""
         task, job = self._task, self._job
+        task.folder.expect(task.scanned, self._opened)
         draft = EntryDraft(self._opened, task.name, EntryType.FILE, attributes).check(job, task.directory)
         signature = signature_for(self._opened, job, doubtful=changed or draft.lacking, size=self.size)
         self.finish_read(Content(task, b"", draft, changed, signature))

@@ -87,6 +87,7 @@ def read_whole(tasks: Sequence[FileTask], limit: int, job: Job) -> tuple[list[Co
 
 def _content(task: FileTask, file: SmallFile, data: bytes, job: Job) -> Content:
     opened, size = file.entry, file.size
+    task.folder.expect(task.scanned, opened)
     draft = EntryDraft(opened, task.name, EntryType.FILE, file.attributes).check(job, task.directory)
     if file.changed:
         job.report(changed_problem(task))

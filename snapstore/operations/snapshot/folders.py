@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...blobs.trees import DirectoryBuilder
+from ...errors import StationStateError
 from ...format.tree import Chunk, TreeEntry, encode_entry
+from ...sources.scanned import ScannedEntry
 from ...types import BlobId, EntryType, PlainHash
 from .job import Counts, Job
 from .reuse import NOTHING_OWN, FolderRow, OwnCounts, decode_cached
@@ -50,6 +52,11 @@ class Folder:
     def child_path(self, name: bytes) -> bytes:
         """Return the path in the snapshot of something in this folder."""
         return self.path + b"/" + name if self.path else name
+
+    def expect(self, listed: ScannedEntry, opened: ScannedEntry) -> None:
+        """Do not let the look stand for a file that was opened as another than the one that was listed."""
+        if opened is not listed and opened.signature != listed.signature:
+            self.look = None
 
     def add(self, entry: TreeEntry, signature: bytes | None, children: Sequence[BlobId], counts: Counts) -> None:
         """Add an entry that is not a folder, and count a file as new, changed or unchanged.
@@ -105,6 +112,11 @@ class Folder:
 
     def _take_lines(self) -> None:
         """Make the lines that the look spared: a folder below has changed."""
+        if len(self.row.files) != self.own.files + self.own.others:
+            raise StationStateError(
+                "The station's cache of unchanged files does not fit together. Nothing was lost; take the snapshot "
+                "again with --force, which reads all files."
+            )
         for name, (signature, encoded) in self.row.files.items():
             entry = decode_cached(encoded)
             size = 0 if entry is None else entry.size or 0

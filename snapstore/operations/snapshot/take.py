@@ -321,7 +321,9 @@ class _Run:
     def _snapshot(self, published: Published) -> Snapshot:
         station = self.dossier.repository.state.station.name
         names, sealed = (published.name,), published.sealed
-        return snapshot_of(ReadManifest(names, sealed, published.facts, published.text, True, station))
+        return snapshot_of(
+            ReadManifest(names, sealed, published.facts, published.text, True, station, len(published.data))
+        )
 
     @contextlib.contextmanager
     def _new_cache(self) -> Iterator[FolderCache]:
