@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"snapstore {__version__}")
         return 0
-    # A snapshot makes and drops a few small objects for each file, none of them in cycles: looking for cycles after each
-    # 700 took a thirtieth of its time. This process is the command's own; the library never touches the collector.
+    # A snapshot makes and drops a few small objects for each file, none of them in cycles: looking for cycles after
+    # each 700 took a thirtieth of its time. This process is the command's own; the library never touches the collector.
     gc.set_threshold(50_000, 20, 50)
     try:
         import click  # noqa: F401  # only to see that it is there
