@@ -176,7 +176,7 @@ static void note(listing *l, const record *r, size_t name_size)
         l->newest_ns = newest_ns;
     if (r->kind == UNSUPPORTED_KIND)
         l->unsupported = 1;
-    if ((r->kind != FILE_KIND && r->kind != LINK_KIND) || (r->kind == FILE_KIND && r->links != 1))
+    if ((r->kind != FILE_KIND && r->kind != LINK_KIND) || r->links != 1)
         l->plain = 0;
 }
 

@@ -57,7 +57,7 @@ class FolderLook:
         self.complete: Final = complete
         """False if the folder could not be listed, or not to its end."""
         self.plain: Final = plain
-        """True if there is nothing but folders, symbolic links and files with one name each, and no problem."""
+        """True if there is nothing but folders, and symbolic links and files with one name each, and no problem."""
         self._make = make
         self._entries: list[ScannedEntry] | None = None
         self._folders: list[ScannedEntry] | None = None
@@ -93,7 +93,7 @@ def look_at_each(entries: Iterable[ScannedEntry], problems: Iterable[Problem], *
 
 
 def _is_plain(entry: ScannedEntry) -> bool:
-    return entry.type in _PLAIN and (entry.type is not EntryType.FILE or entry.links == 1)
+    return entry.type in _PLAIN and (entry.type is EntryType.DIRECTORY or entry.links == 1)
 
 
 def _signed(entry: ScannedEntry) -> bytes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..crypto.derivation import digest
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
 from ..types import PlainHash, SnapshotId
@@ -45,6 +46,7 @@ class LastSnapshot:
     """For each source path the count of entries found below it."""
 
 
+_CHECK_BYTES = 16
 _OWNER = b""  # no folder has an empty path: here stands the id of the snapshot that the cache belongs to
 _ID = re.compile(r"[0-9a-f]{32}")
 _NEW_CACHE = """
@@ -77,7 +79,7 @@ class FolderCache:
             row = self._connection.execute("SELECT record FROM folders WHERE path=?", (folder,)).fetchone()
         except sqlite3.Error:
             return None
-        return bytes(row[0]) if row else None
+        return row[0] if row and isinstance(row[0], bytes) else None
 
     def put(self, folder: bytes, record: bytes) -> None:
         """Remember `record` for `folder`."""
@@ -100,8 +102,10 @@ class FolderCache:
             return
         try:
             for path, record in old._connection.execute("SELECT path, record FROM folders"):
-                if path != _OWNER and not any(_is_within(bytes(path), source) for source in sources):
-                    self.put(bytes(path), bytes(record))
+                if not isinstance(path, bytes) or not isinstance(record, bytes):
+                    continue  # a damaged file: what it holds is worth no more than a missing row
+                if path != _OWNER and not any(_is_within(path, source) for source in sources):
+                    self.put(path, record)
         except sqlite3.Error:
             self._give_up()
 
@@ -134,9 +138,9 @@ class MediumCache:
         path = self.folder / "last"
         try:
             stored = read_private(path)
-            if stored is None:
+            if stored is None or stored[:_CHECK_BYTES] != self._check(stored[_CHECK_BYTES:]):
                 return None
-            record: Any = decode(stored, what=str(path))
+            record: Any = decode(stored[_CHECK_BYTES:], what=str(path))
             return LastSnapshot(
                 id=SnapshotId(record[0]),
                 number=record[1],
@@ -206,8 +210,13 @@ class MediumCache:
             return  # another run of this station cleaned up or holds the file: the next snapshot reads more, no harm
         packs = [[name, size] for name, size in sorted(last.packs.items())]
         sources = [[os.fsencode(path), count] for path, count in sorted(last.source_entries.items())]
-        record = {0: last.id, 1: last.number, 2: last.root, 3: packs, 4: sources}
-        write_private(self.folder / "last", encode(record))
+        record = encode({0: last.id, 1: last.number, 2: last.root, 3: packs, 4: sources})
+        write_private(self.folder / "last", self._check(record) + record)
+
+    def _check(self, record: bytes) -> bytes:
+        """Return what `last` begins with. A wrong bit in it, or another medium's file, would raise a false alarm: a
+        snapshot would be called missing that never was."""
+        return digest(os.fsencode("/".join(self.folder.parts[-3:])) + b"\0" + record)[:_CHECK_BYTES]
 
     def checked_copies(self) -> set[bytes]:
         """Return id prefix and stored hash (32 bytes together) of copies that were fetched and found right."""
