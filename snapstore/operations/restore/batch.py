@@ -85,10 +85,11 @@ def is_small(entry: TreeEntry) -> bool:
     )
 
 
-def is_new(entry: TreeEntry) -> bool:
-    """Whether an entry can be one of NewFiles, if its folder takes them."""
+def is_new(entry: TreeEntry, name_max: int) -> bool:
+    """Whether an entry can be one of NewFiles, if its folder takes them and names of up to `name_max` bytes."""
     return (
         entry.type is EntryType.FILE
+        and len(entry.name) <= name_max
         and entry.xattrs_blob is None
         and ((entry.chunk_tree is None and entry.chunks is None) or is_small(entry))
     )

@@ -3,13 +3,15 @@
 Here: what is done with each entry that is no folder, and the counts. Not here: the walk, folders' attributes (`run`).
 
 Rules: what concerns one entry only becomes a problem; what every further entry would meet ends the restore. Hard links
-are made when all files are there; one whose first name was not restored is restored as a file. Nothing is kept of a
-file that is done."""
+are made when all files are there; one whose first name was not restored is restored as a file, and many such go into
+one batch. Going through the links that wait costs as much as there are, so it is done again when there are twice as
+many. Nothing is kept of a file that is done."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
@@ -25,7 +27,7 @@ from ...types import EntryType, Overwrite, Problem, RestoreOptions
 from ..browse import SnapshotView
 from ..meter import Meter
 from .batch import NewFiles, Result, SmallFile, Way, Written, is_small
-from .links import Link, Links
+from .links import Link, Links, first_name
 from .loading import TreeLoader
 from .place import Place, attributes_of
 from .select import Part
@@ -61,6 +63,7 @@ class Entries:
         self.resumed = False
         """The target holds an interrupted restore of the same snapshot."""
         self._overwrite = options.overwrite
+        self._links_kept = 0
         self._writer = ContentWriter(view.reader, self._done, lambda size: meter.step(size=size))
 
     def __enter__(self) -> Entries:
@@ -79,10 +82,8 @@ class Entries:
             return
         self.meter.step(files=1, current=place.text(entry.name))
         if entry.type is EntryType.HARD_LINK:
-            self.links.add(place, entry, name)
-            if len(self.links.waiting) >= _LINKS_WAITING_MAX:
-                self._writer.drain()
-                self.link_all(place.root_directory(), last=False)
+            place.unfinished += 1
+            self._put_link(Link(place, entry, name))
         elif not self.attempt(lambda: self._other(place, entry, name), place, entry.name):
             self.links.lose((*place.path, entry.name))
 
@@ -98,13 +99,23 @@ class Entries:
         )
 
     def put_new(self, place: Place, entries: Sequence[TreeEntry]) -> None:
-        """Restore small files into a folder where nothing is in the way, and every name can be held."""
-        self._writer.add_new(place, place.ensure(), map(self._looked_up_from, entries))
+        """Restore small files into a folder where nothing is in the way, and all their names can be held."""
+        begun = 0
 
-    def _looked_up_from(self, entry: TreeEntry) -> TreeEntry:
-        """Give the entry back, after a look at whether to go on."""
-        self.meter.step()
-        return entry
+        def each() -> Iterator[TreeEntry]:
+            nonlocal begun
+            for entry in entries:
+                self.meter.step()
+                yield entry
+                begun += 1
+
+        try:
+            self._writer.add_new(place, place.ensure(), each())
+        except TargetError as error:  # the folder cannot be opened: taken away meanwhile, or too many are open
+            for entry in entries[begun:]:
+                self.links.lose((*place.path, entry.name))
+                self.report(place.text(entry.name), error)
+                self.meter.step(files=1, current=place.text(entry.name))
 
     def finish(self) -> None:
         """Write all files that are on their way."""
@@ -165,6 +176,7 @@ class Entries:
     def _note(self, place: Place, entry: TreeEntry, name: bytes, result: Result, counted: int) -> None:
         size = entry.size or 0
         text = place.text(entry.name)
+        self.links.end_copy(place, name, None if isinstance(result, Written) else result)
         if not isinstance(result, Written):
             self.links.lose((*place.path, entry.name))
             self.report(text, result)
@@ -252,15 +264,40 @@ class Entries:
             directory.device(name, entry.type, entry.device or (0, 0), replace=in_place)
         self.counts.problems.extend(directory.apply(name, entry.type, self.attributes(entry)))
 
+    def _put_link(self, link: Link) -> None:
+        """Make a link now if it means nothing that is still to come; else it waits."""
+        if self.links.is_ready(link):
+            self._make_link(link, link.place.root_directory())
+            return
+        self.links.waiting.append(link)
+        if len(self.links.waiting) >= max(_LINKS_WAITING_MAX, 2 * self._links_kept):
+            self._writer.drain()
+            self.link_all(link.place.root_directory(), last=False)
+            self._links_kept = len(self.links.waiting)
+
     def link_all(self, root: TargetDirectory | None, *, last: bool) -> None:
         """Make the hard links. Everything else must have been written, or those wait that mean what is not there."""
         waiting, self.links.waiting = self.links.waiting, []
+        behind: dict[bytes, deque[Link]] = {}
         for link in waiting:
-            if not last and self.links.first_of(link, root) is None:
+            if self.links.awaits_copy(link):
+                behind.setdefault(first_name(link), deque()).append(link)
+            elif last or self.links.first_of(link, root) is not None:
+                self._make_link(link, root)
+            else:
                 self.links.waiting.append(link)
-                continue
-            self.attempt(lambda: self._link(link, root), link.place, link.entry.name)  # noqa: B023  called at once
-            self.release(link.place)
+        self._writer.drain()
+        while behind:  # each turn goes on with every file of which no copy is on its way any more
+            for first, links in list(behind.items()):
+                while links and not self.links.awaits_copy(links[0]):
+                    self._make_link(links.popleft(), root)
+                if not links:
+                    del behind[first]
+            self._writer.drain()
+
+    def _make_link(self, link: Link, root: TargetDirectory | None) -> None:
+        self.attempt(lambda: self._link(link, root), link.place, link.entry.name)
+        self.release(link.place)
 
     def _link(self, link: Link, root: TargetDirectory | None) -> None:
         """Give a restored file another name, or restore it here if its first name was not."""
@@ -286,8 +323,7 @@ class Entries:
 
     def _copy_of_first(self, link: Link) -> None:
         place, name = link.place, link.name
-        assert link.entry.hard_link is not None
-        text = os.fsdecode(link.entry.hard_link)
+        text = os.fsdecode(first_name(link))
         content = self.view.find(text)
         if content.type in (EntryType.DIRECTORY, EntryType.HARD_LINK):
             raise EntryNotFoundError(f"The first name {text!r} of a hard link is not a file.", code="damaged_tree")
@@ -298,11 +334,10 @@ class Entries:
             self.counts.restored += 1
         else:
             self._make_way(place, name)
-            before = self.counts.restored
             self._write(place, content, name, Way.REPLACE if name in place.existing else Way.WHOLE)
-            self._writer.drain()
-            if self.counts.restored == before:
-                return  # why is reported already
+            if self.capabilities.hard_links:  # else no other link can come to mean it, and none has to wait
+                self.links.begin_copy(link)
+            return
         self.links.restored_instead(link)
 
     # --- for all -------------------------------------------------------------------------------------------------

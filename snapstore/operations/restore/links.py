@@ -2,10 +2,11 @@
 
 Here: `Links`. Not here: making links, or restoring a file whose first name is not there (`entries`).
 
-Rules: links are made when the files are there, at the end, and what is kept until then is for each link, never for
-each file. The file that a link means is found again by its path; so it is remembered which paths do *not* hold what
-the snapshot has: what failed, what was kept without looking, what has another name in the target. A link is never made
-to a file of the user's."""
+Rules: links are made when the files are there, at the end, and what is kept until then is for each link, never for each
+file. Where the file itself is not restored, one link gets its content, and those that mean the same file wait until it
+is known whether that went well. The file that a link means is found again by its path; so it is remembered which paths
+do *not* hold what the snapshot has: what failed, what was kept without looking, what has another name in the target. A
+link is never made to a file of the user's."""
 
 from __future__ import annotations
 
@@ -45,12 +46,15 @@ class Links:
         self._lost: set[Path] = set()
         self._renamed: dict[Path, bytes] = {}
         self._instead: dict[bytes, Path] = {}
+        self._copies: dict[tuple[int, bytes], Link] = {}
+        self._copying: set[bytes] = set()
+        self._damaged: set[bytes] = set()
         self._looked_up: dict[bytes, bool] = {}
 
-    def add(self, place: Place, entry: TreeEntry, name: bytes) -> None:
-        """Note a link to be made when the files are there."""
-        place.unfinished += 1
-        self.waiting.append(Link(place, entry, name))
+    def is_ready(self, link: Link) -> bool:
+        """Whether a link need not wait for more files: the one it means is not to come, or a copy is there."""
+        first = first_name(link)
+        return not self.awaits_copy(link) and (first in self._instead or not self._selection.takes(first.split(b"/")))
 
     def lose(self, path: Path) -> None:
         """Note that what is at `path` in the target, or below it, is not what the snapshot has there."""
@@ -62,15 +66,35 @@ class Links:
 
     def restored_instead(self, link: Link) -> None:
         """Note that the file a link means was restored under the link's name; other links mean that one now."""
-        assert link.entry.hard_link is not None
-        self._instead[link.entry.hard_link] = target_path(link.place, link.name)
+        self._instead[first_name(link)] = target_path(link.place, link.name)
+
+    def begin_copy(self, link: Link) -> None:
+        """Note that the file a link means is on its way to the link's name."""
+        self._copies[id(link.place), link.name] = link
+        self._copying.add(first_name(link))
+
+    def end_copy(self, place: Place, name: bytes, failure: Exception | None) -> None:
+        """Note how the copy ended that is on its way to `name`, if one is."""
+        link = self._copies.pop((id(place), name), None) if self._copies else None
+        if link is None:
+            return
+        self._copying.discard(first_name(link))
+        if failure is None:
+            self.restored_instead(link)
+        elif isinstance(failure, DamageError):
+            self._damaged.add(first_name(link))
+
+    def awaits_copy(self, link: Link) -> bool:
+        """Whether a copy is on its way that the link may come to mean. Not of what was found damaged: each link is
+        tried by itself then, and none waits for another's failure."""
+        first = first_name(link)
+        return first in self._copying and first not in self._damaged
 
     def first_of(self, link: Link, root: TargetDirectory | None) -> Path | None:
         """Return where in the target the file is that a link means, or None if it was not restored.
 
         Without `root` nothing is written, and it is enough that it would be restored."""
-        first = link.entry.hard_link
-        assert first is not None
+        first = first_name(link)
         if first in self._instead:
             return self._instead[first]
         path = tuple(first.split(b"/"))
@@ -95,6 +119,12 @@ class Links:
                 self._looked_up.clear()
             self._looked_up[first] = known
         return known
+
+
+def first_name(link: Link) -> bytes:
+    """Return the path in the snapshot of the file that a link means."""
+    assert link.entry.hard_link is not None
+    return link.entry.hard_link
 
 
 def target_path(place: Place, name: bytes) -> Path:

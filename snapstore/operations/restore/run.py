@@ -172,15 +172,16 @@ class _Restore:
 
     def _go_through(self, place: Place, parts: Iterator[tuple[TreeEntry, ...]], found: list[Place]) -> None:
         """Deal with the entries of a folder, adding the folders to be entered to `found`, and leave it."""
+        name_max = self.entries.capabilities.name_max
         fresh = self.entries.takes_new(place) and not self.selection.excludes_some
         try:
             for entries in parts:
                 if fresh:
-                    new = [entry for entry in entries if is_new(entry)]
+                    new = [entry for entry in entries if is_new(entry, name_max)]
                     self.entries.put_new(place, new)
                     if len(new) == len(entries):
                         continue
-                    entries = tuple(entry for entry in entries if not is_new(entry))  # noqa: PLW2901
+                    entries = tuple(entry for entry in entries if not is_new(entry, name_max))  # noqa: PLW2901
                 for entry in entries:
                     self._take(place, entry, found)
         except DamageError as error:

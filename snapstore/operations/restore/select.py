@@ -72,6 +72,8 @@ class Selection:
 
     def takes(self, path: Sequence[bytes]) -> bool:
         """Tell whether the thing at `path`, which is no folder, is taken."""
+        if self.everything and not self.excludes_some:
+            return True
         part = self.start
         for count in range(1, len(path) + 1):
             part = self.part(tuple(path[:count]), is_directory=count < len(path), above=part)
