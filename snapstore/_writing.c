@@ -10,9 +10,16 @@
  *
  * Rules: a file is created with O_EXCL and O_NOFOLLOW, so nothing that is there is ever opened. After any failure the
  * file is gone. Built on Linux only: other systems flush file by file and take the twin. Stable ABI of CPython 3.11.
+ * Without the interpreter lock only memory of this module's own is touched, the buffers that it holds, and names that
+ * are kept alive by a tuple of their files.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
+#ifndef Py_LIMITED_API
+#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
+#define Py_LIMITED_API 0x030B0000
+#endif
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -39,7 +46,7 @@ typedef struct {
 } Piece;
 
 typedef struct {
-    const char *name;
+    const char *name; /* in a bytes object that the tuple of files keeps alive */
     long long mode; /* -1: leave all attributes to the caller */
     long long uid;  /* -1: as the system gave it */
     long long gid;
@@ -176,16 +183,16 @@ static void free_batch(Batch *batch)
     PyMem_Free(batch->pieces);
 }
 
-static int take_buffers(Batch *batch, PyObject *list)
+static int take_buffers(Batch *batch, PyObject *buffers)
 {
-    Py_ssize_t count = PyList_Size(list);
+    Py_ssize_t count = PyTuple_Size(buffers);
     batch->buffers = PyMem_Calloc((size_t)count + 1, sizeof(Py_buffer));
     if (batch->buffers == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     for (; batch->buffer_count < count; batch->buffer_count++) {
-        PyObject *item = PyList_GetItem(list, batch->buffer_count);
+        PyObject *item = PyTuple_GetItem(buffers, batch->buffer_count);
         if (item == NULL || PyObject_GetBuffer(item, &batch->buffers[batch->buffer_count], PyBUF_SIMPLE) != 0)
             return -1;
     }
@@ -236,11 +243,11 @@ static int take_file(Batch *batch, File *file, PyObject *fields)
 }
 
 /* Counted before anything is allocated: every item must be a tuple whose last field is a tuple. */
-static Py_ssize_t count_pieces(PyObject *list)
+static Py_ssize_t count_pieces(PyObject *files)
 {
     Py_ssize_t total = 0;
-    for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
-        PyObject *fields = PyList_GetItem(list, i);
+    for (Py_ssize_t i = 0; i < PyTuple_Size(files); i++) {
+        PyObject *fields = PyTuple_GetItem(files, i);
         if (fields == NULL || !PyTuple_Check(fields) || PyTuple_Size(fields) != FILE_FIELDS
             || !PyTuple_Check(PyTuple_GetItem(fields, FILE_FIELDS - 1))) {
             PyErr_SetString(PyExc_TypeError, "a file is (name, mode, uid, gid, mtime_ns, pieces)");
@@ -251,12 +258,12 @@ static Py_ssize_t count_pieces(PyObject *list)
     return total;
 }
 
-static int take_files(Batch *batch, PyObject *list)
+static int take_files(Batch *batch, PyObject *files)
 {
-    Py_ssize_t pieces = count_pieces(list);
+    Py_ssize_t pieces = count_pieces(files);
     if (pieces < 0)
         return -1;
-    batch->file_count = PyList_Size(list);
+    batch->file_count = PyTuple_Size(files);
     batch->files = PyMem_Calloc((size_t)batch->file_count + 1, sizeof(File));
     batch->pieces = PyMem_Calloc((size_t)pieces + 1, sizeof(Piece));
     if (batch->files == NULL || batch->pieces == NULL) {
@@ -264,7 +271,7 @@ static int take_files(Batch *batch, PyObject *list)
         return -1;
     }
     for (Py_ssize_t i = 0; i < batch->file_count; i++)
-        if (take_file(batch, &batch->files[i], PyList_GetItem(list, i)) != 0)
+        if (take_file(batch, &batch->files[i], PyTuple_GetItem(files, i)) != 0)
             return -1;
     return 0;
 }
@@ -289,12 +296,14 @@ PyDoc_STRVAR(write_files_doc,
 static PyObject *write_files(PyObject *module, PyObject *arguments)
 {
     int directory;
-    PyObject *files, *buffers, *results = NULL;
+    PyObject *given_files, *given_buffers, *files, *buffers, *results = NULL;
     Batch batch = {0};
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iO!O!:write_files", &directory, &PyList_Type, &files, &PyList_Type, &buffers))
+    if (!PyArg_ParseTuple(arguments, "iOO:write_files", &directory, &given_files, &given_buffers))
         return NULL;
-    if (take_buffers(&batch, buffers) == 0 && take_files(&batch, files) == 0) {
+    files = PySequence_Tuple(given_files); /* keeps the names alive, whatever becomes of the list meanwhile */
+    buffers = files == NULL ? NULL : PySequence_Tuple(given_buffers);
+    if (buffers != NULL && take_buffers(&batch, buffers) == 0 && take_files(&batch, files) == 0) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t i = 0; i < batch.file_count; i++)
             write_one(directory, &batch, &batch.files[i]);
@@ -302,6 +311,8 @@ static PyObject *write_files(PyObject *module, PyObject *arguments)
         results = results_of(&batch);
     }
     free_batch(&batch);
+    Py_XDECREF(files);
+    Py_XDECREF(buffers);
     return results;
 }
 
@@ -328,7 +339,15 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "snapstore._writing", "Many small files in one call; see targets/many.py.", 0, methods, slots,

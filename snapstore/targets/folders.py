@@ -19,6 +19,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Final, Protocol
 
 from .flushing import flush_file_system
@@ -148,12 +149,11 @@ class DescriptorPool:
             self._open.move_to_end(folder)
 
     def _trim(self, keep: DescriptorFolder) -> None:
-        if len(self._open) <= self._capacity:
-            return
-        for folder in self._open:
-            if folder is not keep and not folder.pins:
+        surplus = len(self._open) - self._capacity  # more than one after many were pinned
+        if surplus > 0:
+            idle = (folder for folder in self._open if folder is not keep and not folder.pins)
+            for folder in list(islice(idle, surplus)):
                 self._drop(folder)
-                return
 
     def _drop(self, folder: DescriptorFolder) -> None:
         self._open.pop(folder, None)

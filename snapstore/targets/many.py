@@ -63,8 +63,10 @@ def can_write_many(directory: TargetDirectory) -> bool:
 
 
 def hold_open(directory: TargetDirectory) -> None:
-    """Keep a folder open until `let_go`, so that writing into it waits for nobody. Raises TargetError."""
-    if isinstance(directory.folder, DescriptorFolder):
+    """Keep a folder open until `let_go`, so that `write_many` into it waits for nobody. Raises TargetError.
+
+    Elsewhere nothing is held: each file opens its folder by itself, and a process may have few descriptors."""
+    if isinstance(directory.folder, DescriptorFolder) and can_write_many(directory):
         try:
             directory.folder.pin()
         except OSError as error:
@@ -73,7 +75,7 @@ def hold_open(directory: TargetDirectory) -> None:
 
 def let_go(directory: TargetDirectory) -> None:
     """End a `hold_open`."""
-    if isinstance(directory.folder, DescriptorFolder):
+    if isinstance(directory.folder, DescriptorFolder) and can_write_many(directory):
         directory.folder.unpin()
 
 

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from snapstore.errors import TargetError
 from snapstore.targets import many
 from snapstore.targets.attributes import FileAttributes
 from snapstore.targets.directory import TargetDirectory, open_target
+from snapstore.targets.files import TargetState
+from snapstore.targets.folders import DescriptorFolder
 from snapstore.targets.many import (
     LEAVE_ATTRIBUTES,
     NewFile,
@@ -187,6 +190,59 @@ def test_numbers_of_owners_that_no_system_has_are_left_to_the_caller(tmp_path: P
     owner = owner_of_new(2**64 - 1, 2**40, None, None, numeric=False)
     with open_target(str(tmp_path), create=False) as target:
         assert write_many(target, [new(b"file", owner=owner)], BUFFERS) == [False]
+
+
+def test_lists_may_change_while_files_are_written(tmp_path: Path) -> None:
+    """The lock is released meanwhile, and another thread may let go of every name."""
+    names = [b"%d %s" % (number, b"n" * 200) for number in range(3000)]
+    files = [new(bytes(bytearray(name)), 0, 0, 10) for name in names]
+    buffers: list[bytes | memoryview] = [bytes(bytearray(b"0123456789"))]
+    other_names: list[bytes] = []
+
+    def spoil() -> None:
+        while not any(tmp_path.iterdir()):
+            pass
+        files.clear()
+        buffers.clear()
+        other_names.extend(b"%d %s" % (number, b"x" * 200) for number in range(9000))
+
+    spoiler = threading.Thread(target=spoil)
+    assert many._native is not None
+    with open_target(str(tmp_path), create=False) as target, target.folder.opened() as descriptor:  # type: ignore[attr-defined]
+        spoiler.start()
+        results = many._native.write_files(descriptor, files, buffers)
+        spoiler.join()
+    assert (results, files) == ([0] * 3000, [])
+    assert {os.fsencode(path.name) for path in tmp_path.iterdir()} == set(names)
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"0123456789"}
+
+
+def test_without_the_module_no_folder_is_held_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "_native", None)
+    with open_target(str(tmp_path), create=False) as target:
+        folder = target.make_directory(b"folder")
+        hold_open(folder)
+        assert isinstance(folder.folder, DescriptorFolder)
+        assert folder.folder.pins == 0
+        let_go(folder)
+        assert folder.folder.pins == 0
+
+
+def test_the_pool_of_open_folders_shrinks_again(tmp_path: Path) -> None:
+    root = DescriptorFolder.root(str(tmp_path), open_folders=4)
+    target = TargetDirectory(root, TargetState(numeric_owner=False, file_systems={}), ())
+    try:
+        folders = [target.make_directory(b"%d" % number) for number in range(20)]
+        for folder in folders:
+            hold_open(folder)
+        assert len(root._pool) == 20
+        for folder in folders:
+            let_go(folder)
+        target.make_directory(b"one more")
+        assert len(root._pool) == 4
+        assert [folder.scan() for folder in folders] == [{}] * 20
+    finally:
+        root.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors")
