@@ -37,7 +37,7 @@ def save_medium(tasks: Sequence[FileTask], job: Job) -> None:
         task = content.task
         attempt = _ChunkedFile(task, content.task.scanned, job, shared=_is_shared(len(content.data), job))
         attempt.cut(content.data)
-        attempt.finish_read(content)
+        attempt.finish_read(content._replace(data=b""))  # it waits for the hashes: the chunks have the bytes
     for task in grown:
         save_or_report(task, job)
 
@@ -118,10 +118,10 @@ class _ChunkedFile:
         task.folder.expect(task.scanned, self._opened)
         draft = EntryDraft(self._opened, task.name, EntryType.FILE, attributes).check(job, task.directory)
         signature = signature_for(self._opened, job, doubtful=changed or draft.lacking, size=self.size)
-        self.finish_read(Content(task, b"", draft, changed, signature))
+        self.finish_read(Content(task, b"", self.size, draft, changed, signature))
 
     def finish_read(self, content: Content) -> None:
-        """Add the entry to its folder, in its turn; all but the data of `content` counts."""
+        """Add the entry to its folder, in its turn; `content` comes without its data."""
         task, job, draft = self._task, self._job, content.draft
         group, self._group = self._group, []
 

@@ -21,6 +21,7 @@ from .drafts import EntryDraft
 from .files import FileTask, save_small
 from .folders import Folder, children_of
 from .job import Job, link_key
+from .pipeline import ACTION_WEIGHT
 from .reuse import OwnCounts, decode_cached, is_available
 
 _GROUP_FILES = 256  # read in one call
@@ -86,7 +87,7 @@ class Contents:
                 size = task.scanned.size if task.scanned.type is EntryType.FILE else 0
                 folder.add_cached(task.name, signature, encoded, size)
 
-        job.pipeline.then(add_all)
+        job.pipeline.then(add_all, weight=ACTION_WEIGHT * len(found))
         job.counts.reused = True
         job.counts.files_unchanged += folder.own.files
         job.meter.step(size=folder.own.bytes)

@@ -19,7 +19,7 @@ from ...types import BlobId, EntryType, Problem
 from .drafts import EntryDraft
 from .folders import Folder
 from .job import Job
-from .pipeline import ChunkRef
+from .pipeline import ACTION_WEIGHT, ChunkRef
 
 
 class FileTask(NamedTuple):
@@ -32,10 +32,11 @@ class FileTask(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What was read of a file that is in memory whole."""
+    """What was read of a file that is in memory whole. `data` is empty once chunks have it."""
 
     task: FileTask
     data: bytes
+    size: int
     draft: EntryDraft
     changed: bool
     signature: bytes | None
@@ -47,14 +48,16 @@ def save_small(tasks: Sequence[FileTask], job: Job) -> list[FileTask]:
     Returns those that have grown and are not small any more."""
     contents, grown = read_whole(tasks, job.parameters.bundle_file_max_bytes, job)
     inline_max = job.parameters.inline_max_bytes
-    bundled = [item for item in contents if len(item.data) > inline_max]
+    bundled = [item.data for item in contents if item.size > inline_max]
     reference = None
     if bundled:
-        reference = job.pipeline.add_chunk(b"".join([item.data for item in bundled]), shared=False)
+        reference = job.pipeline.add_chunk(b"".join(bundled), shared=False)
+        contents = [item._replace(data=b"") if item.size > inline_max else item for item in contents]
     needs = [need for item in contents for need in item.draft.needs]
     if reference is not None:
         needs.append(reference)
-    job.pipeline.then(lambda: _add_all(contents, reference, job), needs)
+    weight = sum([ACTION_WEIGHT + len(item.data) for item in contents])
+    job.pipeline.then(lambda: _add_all(contents, reference, job), needs, weight=weight)
     return grown
 
 
@@ -92,7 +95,7 @@ def _content(task: FileTask, file: SmallFile, data: bytes, job: Job) -> Content:
     if file.changed:
         job.report(changed_problem(task))
     signature = signature_for(opened, job, doubtful=file.changed or draft.lacking, size=size)
-    return Content(task, data, draft, file.changed, signature)
+    return Content(task, data, size, draft, file.changed, signature)
 
 
 def _add_all(contents: Sequence[Content], bundle: ChunkRef | None, job: Job) -> None:
@@ -103,8 +106,7 @@ def _add_all(contents: Sequence[Content], bundle: ChunkRef | None, job: Job) -> 
         h, bundle_size = bundle.plain_hash, bundle.size
         of_bundle = (job.saver.blob_id(h, shared=False),)
     offset = 0
-    for task, data, draft, changed, signature in contents:
-        size = len(data)
+    for task, data, size, draft, changed, signature in contents:
         if size > inline_max:
             entry = draft.build(size=size, changed=changed, slice=(h, offset, bundle_size))
             children = of_bundle

@@ -4,7 +4,8 @@ Here: batching, and the queue of what waits for hashes. Not here: what is done w
 
 Rules: `then` runs its action after all actions given before it, once the chunks it needs are hashed; that is looked at
 batch by batch and hardly ever action by action. Plaintext that waits is bounded by PENDING_BYTES, actions that wait by
-a count, so memory is flat whatever the tree's size."""
+the weight of what they hold, so memory is flat whatever the tree's size: also where a batch is never full because
+almost nothing needs one."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from ...blobs.saver import BlobSaver
 from ...limits import BATCH_BYTES, BATCH_ITEMS, PENDING_BYTES
 from ...types import PlainHash
 
-_WAITING_ACTIONS: Final = 4096
+ACTION_WEIGHT: Final = 1024  # about the bytes that an entry holds until it is added to its folder
+_WAITING_WEIGHT: Final = 4096 * ACTION_WEIGHT  # what a dozen batches of small files bring, so workers seldom run dry
 _LOOK_EVERY_ACTIONS: Final = 64
 _NO_BATCH: Final = -1
 
@@ -55,11 +57,12 @@ class ChunkRef:
 class _Group:
     """Actions in a row that need no batch after the one with this number."""
 
-    __slots__ = ("actions", "number")
+    __slots__ = ("actions", "number", "weight")
 
-    def __init__(self, number: int, action: Callable[[], None]) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.actions = deque((action,))
+        self.actions: deque[Callable[[], None]] = deque()
+        self.weight = 0
 
 
 class Pipeline:
@@ -72,7 +75,8 @@ class Pipeline:
         self._running_bytes = 0
         self._hashed = 0  # all batches with smaller numbers are
         self._groups: deque[_Group] = deque()
-        self._waiting = 0
+        self._given = 0
+        self._weight = 0  # of all groups
         self._is_in_action = False
 
     def add_chunk(self, chunk: bytes, *, shared: bool) -> ChunkRef:
@@ -89,26 +93,27 @@ class Pipeline:
                 self._advance()
         return reference
 
-    def then(self, action: Callable[[], None], needs: Sequence[ChunkRef] = ()) -> None:
-        """Run `action` in its turn, when the chunks it needs are hashed."""
+    def then(self, action: Callable[[], None], needs: Sequence[ChunkRef] = (), *, weight: int = ACTION_WEIGHT) -> None:
+        """Run `action` in its turn, when the chunks it needs are hashed. `weight` is about the bytes that it holds."""
         number = _NO_BATCH
         for reference in needs:
             number = max(number, reference.batch.number)
         groups = self._groups
-        if groups and number <= groups[-1].number:
-            groups[-1].actions.append(action)
-        elif groups or number >= self._hashed:
-            groups.append(_Group(number, action))
-        else:
+        if not groups and number < self._hashed:
             action()
             return
-        self._waiting += 1
+        if not groups or number > groups[-1].number:
+            groups.append(_Group(number))
+        groups[-1].actions.append(action)
+        groups[-1].weight += weight
+        self._weight += weight
         if self._is_in_action:
             return
-        if self._waiting % _LOOK_EVERY_ACTIONS == 0:
+        self._given += 1
+        if self._given % _LOOK_EVERY_ACTIONS == 0:
             self._look()
             self._advance()
-        while self._waiting > _WAITING_ACTIONS:
+        while self._weight > _WAITING_WEIGHT:
             self._run_head()
 
     def wait_for(self, reference: ChunkRef) -> None:
@@ -116,9 +121,11 @@ class Pipeline:
         self._reach(reference.batch.number)
 
     def drain(self) -> None:
-        """Run everything that waits."""
+        """Run everything that waits, and see every worker done. Chunks that no action needs are not sent any more."""
         while self._groups:
             self._run_head()
+        while self._running:
+            self._settle()
 
     def _run_head(self) -> None:
         self._reach(self._groups[0].number)
@@ -132,10 +139,9 @@ class Pipeline:
             while groups and groups[0].number < self._hashed:
                 actions = groups[0].actions
                 if actions:
-                    self._waiting -= 1
                     actions.popleft()()
                 else:
-                    groups.popleft()
+                    self._weight -= groups.popleft().weight
         finally:
             self._is_in_action = was_in_action
 

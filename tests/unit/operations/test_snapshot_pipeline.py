@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstore.limits import BATCH_BYTES, BATCH_ITEMS, PENDING_BYTES
+from snapstore.limits import BATCH_BYTES, BATCH_ITEMS, MIB, PENDING_BYTES
 from snapstore.operations.snapshot.pipeline import ChunkRef, Pipeline
 from snapstore.types import PlainHash
 
@@ -122,6 +122,48 @@ def test_what_waits_is_bounded() -> None:
     assert len(ran) > 5000
     pipeline.drain()
     assert ran == list(range(10_000))
+
+
+def test_what_actions_hold_is_bounded_though_no_batch_is_ever_full() -> None:
+    workers, ran = Workers(at_once=True), []
+    pipeline = workers.pipeline()
+    reference = pipeline.add_chunk(b"small", shared=False)
+    pipeline.then(lambda: ran.append(-1), [reference], weight=1)
+    for number in range(3):
+        pipeline.then(lambda number=number: ran.append(number), weight=MIB)  # type: ignore[misc]
+    assert ran == []
+    pipeline.then(lambda: ran.append(3), weight=MIB)
+    assert ran == [-1, 0, 1, 2, 3]
+    assert len(workers.batches) == 1
+    again = pipeline.add_chunk(b"again", shared=False)
+    pipeline.then(lambda: ran.append(4), [again], weight=MIB)
+    assert ran[-1] == 3, "what has run weighs nothing"
+
+
+def test_draining_sees_every_worker_done() -> None:
+    """Also those whose chunks no action needs: the first reading of a file that changed meanwhile."""
+    workers, ran = Workers(), []
+    pipeline = workers.pipeline()
+    needed = full_batch(pipeline, b"needed")
+    pipeline.then(lambda: ran.append(1), [needed])
+    full_batch(pipeline, b"not needed")
+    pipeline.add_chunk(b"not even sent", shared=False)
+    workers.finish(0)
+    timer = Timer(0.05, workers.finish, [1])
+    timer.start()
+    pipeline.drain()
+    assert ran == [1]
+    assert [future.done() for _, future in workers.batches] == [True, True]
+    timer.join()
+
+
+def test_an_error_of_a_worker_that_nobody_needs_comes_out_at_the_end() -> None:
+    workers = Workers()
+    pipeline = workers.pipeline()
+    full_batch(pipeline, b"a")
+    workers.batches[0][1].set_exception(OSError("disk"))
+    with pytest.raises(OSError, match="disk"):
+        pipeline.drain()
 
 
 def test_actions_may_give_chunks_and_actions_themselves() -> None:
