@@ -9,7 +9,8 @@ segments are joined as they come, so that there are never many; where the statio
 much memory goes there.
 
 Rules: safe for several threads; finding takes no lock. A pack that is not usable is skipped by writers and still read
-by readers."""
+by readers. Finding raises StationStateError where the station's files cannot be read: an OSError would be taken for
+one of a source or of a store."""
 
 from __future__ import annotations
 

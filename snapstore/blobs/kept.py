@@ -25,6 +25,11 @@ from .segments import IndexFiles
 _KEEP_OBJECTS: Final = 8  # fewer index objects are read again as fast as the kept ones are opened
 _KEEP_BLOBS: Final = 16_384
 _MAX_GONE: Final = 0.25  # beyond this share of entries of lost packs the kept index is made anew
+_MISFITS: Final = (
+    *(DamageError, UnsupportedFormatError, OSError, struct.error),
+    *(TypeError, ValueError, OverflowError, AttributeError),
+)
+"""What comes of a record that is of another shape than expected, or of files that cannot be opened."""
 
 
 def cache_key(maintenance: Mapping[int, MaintenanceKeys]) -> bytes:
@@ -44,9 +49,9 @@ def open_kept(files: IndexFiles, key: bytes, listed: Collection[str]) -> tuple[B
         index = BlobIndex(files)
         if index.adopt(table, list(zip(kept[1], counts, strict=True)), listed) > _MAX_GONE:
             return None
-    except (DamageError, UnsupportedFormatError, TypeError, ValueError, OverflowError, struct.error):
+        names = objects.decode("ascii")
+    except _MISFITS:
         return None
-    names = objects.decode("ascii")
     return index, {f"index/{names[at : at + NAME_CHARS]}" for at in range(0, len(names), NAME_CHARS)}
 
 

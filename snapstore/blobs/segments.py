@@ -64,7 +64,7 @@ class IndexFile(Protocol):
         ...
 
     def read_rows(self, offsets: array[int], row_size: int) -> bytes:
-        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises OSError."""
+        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises StationStateError."""
         ...
 
 
@@ -130,7 +130,7 @@ class IndexSegment:
         return list(_MATCH.iter_unpack(found))
 
     def rows(self, matches: Sequence[tuple[int, int, int]]) -> bytes:
-        """Return the entries that were found, back to back. Raises OSError."""
+        """Return the entries that were found, back to back. Raises StationStateError."""
         starts, first = self._starts, self.first_pack
         offsets = [starts[pack - first] + position * ENTRY_BYTES for _, pack, position in matches]
         if self.file is not None:
@@ -138,7 +138,7 @@ class IndexSegment:
         return b"".join([self.entries[at : at + ENTRY_BYTES] for at in offsets])
 
     def pack_rows(self, pack: int) -> bytes:
-        """Return the entries of one pack. Raises OSError."""
+        """Return the entries of one pack. Raises StationStateError."""
         place = pack - self.first_pack
         return self.rows([(0, pack, position) for position in range(self.counts[place])])
 

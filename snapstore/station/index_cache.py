@@ -33,7 +33,7 @@ from ..crypto.derivation import KEY_BYTES, keyed
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
 from ..limits import MIB
-from .protection import make_private_folder
+from .protection import make_private_folder, state_errors
 
 _VERSION: Final = 1
 _BLOCK_BYTES: Final = 4 * MIB  # below this BLAKE3 does not get out of two cores what they have
@@ -43,10 +43,11 @@ _LEFT_OVER_SECONDS: Final = 86_400
 class IndexFile:
     """One file, open until nobody holds it. The name is empty if nobody can open it again."""
 
-    __slots__ = ("__weakref__", "_descriptor", "_lock", "hash", "name", "size")
+    __slots__ = ("__weakref__", "_descriptor", "_folder", "_lock", "hash", "name", "size")
 
-    def __init__(self, name: str, file_hash: bytes, descriptor: int) -> None:
+    def __init__(self, folder: Path, name: str, file_hash: bytes, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
+        self._folder = folder
         self.name = name
         self.hash = file_hash
         self.size = os.fstat(descriptor).st_size
@@ -62,17 +63,21 @@ class IndexFile:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return a piece of the file. Raises OSError."""
-        return self.read_rows(array("Q", [offset]), size, _native=False)
+        piece = self._read(offset, size)
+        if len(piece) != size:
+            raise OSError(errno.EIO, "the file ends early")
+        return piece
 
     def read_rows(self, offsets: array[int], row_size: int, *, _native: bool | None = None) -> bytes:
-        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises OSError."""
-        kernel = choose_kernel(native=_native) if hasattr(os, "pread") else None
-        if kernel is not None:
-            return kernel.read_rows(self._descriptor, offsets, row_size)
-        rows = [self._read(offset, row_size) for offset in offsets]
-        if any(len(row) != row_size for row in rows):
-            raise OSError(errno.EIO, "the file ends early")
-        return b"".join(rows)
+        """Return the pieces of `row_size` bytes that begin at `offsets`, back to back. Raises StationStateError.
+
+        Searching asks for rows amid work on sources and stores, whose errors are OSError and other ones.
+        """
+        with state_errors(self._folder):
+            kernel = choose_kernel(native=_native) if hasattr(os, "pread") else None
+            if kernel is not None:
+                return kernel.read_rows(self._descriptor, offsets, row_size)
+            return b"".join([self.read(offset, row_size) for offset in offsets])
 
     def _read(self, offset: int, size: int) -> bytes:
         if hasattr(os, "pread"):  # not on Windows
@@ -116,7 +121,7 @@ class IndexCache:
                 for block in blocks:
                     file.write(block)
                 file.flush()
-                return IndexFile("", b"", file.fileno())
+                return IndexFile(self.folder, "", b"", file.fileno())
         name = f"index-{secrets.token_hex(6)}.segment"
         path = self.folder / name
         try:
@@ -126,7 +131,7 @@ class IndexCache:
                     file.write(block)
                     hasher.update(block)
                 file.flush()
-                return IndexFile(name, hasher.digest(), file.fileno())
+                return IndexFile(self.folder, name, hasher.digest(), file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -158,13 +163,13 @@ class IndexCache:
                 hasher.update(block[:count])
             if hasher.digest() != file_hash:
                 raise ValueError("the file is not as it was written")
-            return IndexFile(name, file_hash, file.fileno())
+            return IndexFile(self.folder, name, file_hash, file.fileno())
 
     def _kept_names(self) -> set[str]:
         try:
             record: Any = decode((self.folder / "index").read_bytes()[KEY_BYTES:], what="station's index")
             return {name for name, _ in record[3]}
-        except (DamageError, OSError, TypeError, ValueError, IndexError):
+        except (DamageError, UnsupportedFormatError, OSError, TypeError, ValueError, LookupError):
             return set()
 
     def _remove(self, names: set[str], before: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import tracemalloc
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ import pytest
 from snapstore.blobs import index as index_module
 from snapstore.blobs.catalogue import LoadedIndex, load_index
 from snapstore.blobs.index import BlobIndex
+from snapstore.blobs.kept import open_kept
+from snapstore.errors import StationStateError
 from snapstore.format.index import IndexedPack
 from snapstore.format.pack import BlobKind, PackEntry, encode_entries
+from snapstore.format.packing import encode
 from snapstore.station.index_cache import IndexCache
 from snapstore.stores.memory import MemoryStore
 from snapstore.types import BlobId
@@ -103,6 +107,30 @@ def test_damage_costs_only_time(station: Station, harm: str, victim: str) -> Non
         )
     assert station.look() == (station.truth(), SAVES)
     assert station.look() == (station.truth(), 0)
+
+
+@pytest.mark.parametrize("table", [["é".encode(), b"", []], [1, b"", []], ["text", b"", []], {0: 1}, [b"", b"", 5], 7])
+def test_a_record_of_another_shape_is_no_index(tmp_path: Path, table: Any) -> None:
+    cache, key = IndexCache(tmp_path, b"owner"), bytes(32)
+    cache.keep(key, encode([b"", b"", []]), [])
+    opened = open_kept(cache, key, ())
+    assert opened is not None
+    assert opened[1] == set()
+    cache.keep(key, encode(table), [])
+    assert open_kept(cache, key, ()) is None
+
+
+def test_a_kept_file_that_cannot_be_read_is_the_stations_and_no_source_files(station: Station) -> None:
+    station.look()
+    catalogue = dataclasses.replace(station.bench.catalogue, files=IndexCache(station.folder, b"owner"))
+    index = load_index(catalogue).index
+    [path] = station.folder.glob("index-*.segment")
+    os.truncate(path, len(station.ids[:-1]) * 24)  # the records stay, and the entries are gone
+    for ask in (lambda: index.find_many(station.ids), lambda: index.copies(station.ids[0])):
+        with pytest.raises(StationStateError):
+            ask()
+    with pytest.raises(StationStateError):
+        index.entries(station.bench.packs()[0].rpartition("/")[2])
 
 
 def test_it_is_of_one_medium_and_one_set_of_keys(station: Station, keys_of: Any) -> None:
