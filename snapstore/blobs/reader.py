@@ -28,7 +28,7 @@ from ..format.tree import Node, decode_node
 from ..stores.protocol import Store
 from ..types import PlainHash
 from .index import BlobCopy, BlobIndex
-from .unsealing import Plaintext, SealedBlob, open_blobs
+from .unsealing import Plaintext, StoredBlob, open_blobs
 from .windows import PackWindows
 
 
@@ -115,7 +115,7 @@ class BlobReader:
                 opened[place] = None
         return opened
 
-    def _sealed(self, copy: BlobCopy, content_key: bytes) -> SealedBlob | None:
+    def _sealed(self, copy: BlobCopy, content_key: bytes) -> StoredBlob | None:
         entry = copy.entry
         start = entry.offset + entry.child_size
         try:
@@ -124,7 +124,7 @@ class BlobReader:
             )
         except (DamageError, StoreError):
             return None  # loading it alone says why, or finds another copy
-        return SealedBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, sealed)
+        return StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, sealed)
 
     def load_node(self, plain_hash: PlainHash) -> Node:
         """Return the tree node with that hash; errors as `load`, and DamagedObjectError if it does not decode."""

@@ -23,8 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from ..format.index import IndexedPack
-from ..format.node_check import NodeChecker
 from ..format.pack import BlobKind, entry_ids
+from ..format.tree import decode_node
 from ..limits import BATCH_BYTES, BATCH_ITEMS
 from ..types import BlobId, PlainHash
 from .index import BlobCopy, BlobIndex
@@ -63,7 +63,6 @@ class BlobSaver:
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="snapstore-seal")
         self._nodes: list[tuple[bytes, PlainHash, Iterable[BlobId]]] = []
         self._node_bytes = 0
-        self._checker = NodeChecker()
         self._node_batches: deque[Future[None]] = deque()
         self._writer = threading.Thread(target=self._write, name="snapstore-write", daemon=True)
 
@@ -172,7 +171,7 @@ class BlobSaver:
         try:
             if self.sealer.verifies:
                 for plaintext, _, _ in nodes:
-                    self._checker.check(plaintext)  # what a reader would refuse must never be stored
+                    decode_node(plaintext)  # what a reader would refuse must never be stored
             address = self.sealer.keys.own.address
             blobs = [PlainBlob(plaintext, *address(plain_hash), children) for plaintext, plain_hash, children in nodes]
             self._save(BlobKind.TREE, blobs, [node[1] for node in nodes], [False] * len(nodes))

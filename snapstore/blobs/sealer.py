@@ -31,6 +31,9 @@ class PlainBlob(NamedTuple):
     content_key: bytes
     children: Iterable[BlobId] | None = None
 
+    def __repr__(self) -> str:
+        return f"PlainBlob({len(self.plaintext)} bytes, content and key hidden)"
+
 
 class SealedBlob(NamedTuple):
     """A blob ready for a pack. `entry.offset` is 0 until a pack places it."""

@@ -29,7 +29,7 @@ _POOL_CONTEXTS: Final = 8
 _contexts: deque[zstandard.ZstdDecompressor] = deque(maxlen=_POOL_CONTEXTS)
 
 
-class SealedBlob(NamedTuple):
+class StoredBlob(NamedTuple):
     """A blob's sealed content and what opens it."""
 
     key: bytes
@@ -38,8 +38,11 @@ class SealedBlob(NamedTuple):
     raw_size: int
     sealed: memoryview
 
+    def __repr__(self) -> str:
+        return f"StoredBlob({len(self.sealed)} bytes, key hidden)"
 
-def open_blobs(blobs: Sequence[SealedBlob | None]) -> list[Plaintext | None]:
+
+def open_blobs(blobs: Sequence[StoredBlob | None]) -> list[Plaintext | None]:
     """The plaintexts, in order; None for a blob that is none or does not open."""
     opened: list[Plaintext | None] = [None] * len(blobs)
     frames: list[bytes] = []
@@ -60,7 +63,7 @@ def open_blobs(blobs: Sequence[SealedBlob | None]) -> list[Plaintext | None]:
     return opened
 
 
-def _unseal(blob: SealedBlob) -> bytes | None:
+def _unseal(blob: StoredBlob) -> bytes | None:
     sealed = blob.sealed
     if len(sealed) < OVERHEAD_BYTES:
         return None

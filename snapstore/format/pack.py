@@ -98,15 +98,6 @@ def entry_ids(entries: bytes) -> tuple[BlobKind, list[BlobId]]:
     return BlobKind(entries[COUNT.size + _ID_BYTES]), [BlobId(entries[at : at + _ID_BYTES]) for at in starts]
 
 
-def decode_entry(data: bytes | memoryview) -> PackEntry:
-    """One entry by itself, wherever in its pack the blob lies."""
-    if len(data) != ENTRY_BYTES:
-        raise damaged(_HEADER, "has an entry of another size")
-    entry = PackEntry._make(ENTRY.unpack(data))
-    _check_entry(entry)
-    return entry
-
-
 def decode_rows(data: bytes | memoryview) -> list[PackEntry]:
     """Entries back to back, each by itself, of whatever packs: a look-up finds thousands a second."""
     if len(data) % ENTRY_BYTES:

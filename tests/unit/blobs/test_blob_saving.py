@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from snapstore.blobs.catalogue import load_index, read_condemned
+from snapstore.blobs.sealer import PlainBlob
+from snapstore.blobs.unsealing import StoredBlob
 from snapstore.blobs.windows import PackWindows
 from snapstore.crypto.derivation import digest
 from snapstore.errors import (
@@ -20,11 +22,11 @@ from snapstore.errors import (
 )
 from snapstore.format.names import new_name, object_path
 from snapstore.format.pack import BlobKind
-from snapstore.format.tree import ChunkLeaf, Hole, encode_node
+from snapstore.format.tree import ChunkLeaf, DirectoryLeaf, Hole, TreeEntry, encode_node
 from snapstore.limits import READ_WINDOW_BYTES
 from snapstore.stores.memory import MemoryStore
 from snapstore.testing import FullAfter, Recorder, StoreWrapper
-from snapstore.types import BlobId, PlainHash
+from snapstore.types import BlobId, EntryType, PlainHash
 
 Noise = Callable[..., bytes]
 
@@ -341,3 +343,23 @@ def test_an_object_in_condemn_that_cannot_be_read_is_an_error(bench: Any) -> Non
     bench.store.put(object_path("condemn", new_name(digest(b"garbage"))), b"garbage")
     with pytest.raises(DamagedObjectError):
         read_condemned(bench.catalogue)
+
+
+def test_a_node_that_readers_refuse_is_never_stored(bench: Any) -> None:
+    wrong = encode_node(DirectoryLeaf((TreeEntry(name=b"a", type=EntryType.HARD_LINK, hard_link=b"a//../b"),)))
+    with bench.saver() as saver:
+        saver.save_tree(wrong, ())
+        with pytest.raises(DamagedObjectError):
+            saver.finish()
+    assert bench.packs() == []
+
+
+def test_keys_are_hidden_where_blobs_are_shown() -> None:
+    key, text = b"secret key".ljust(32), b"secret text"
+    for shown in (
+        PlainBlob(text, BlobId(bytes(32)), key),
+        StoredBlob(key, BlobId(bytes(32)), 1, 11, memoryview(b"sealed")),
+    ):
+        for words in (repr(shown), str(shown), f"{shown}", repr([shown])):
+            assert "secret" not in words
+            assert "hidden" in words

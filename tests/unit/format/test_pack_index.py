@@ -17,8 +17,8 @@ from snapstore.format.pack import (
     BlobKind,
     PackEntry,
     decode_entries,
-    decode_entry,
     decode_header,
+    decode_rows,
     encode_entries,
     encode_header,
     header_object_size,
@@ -40,10 +40,10 @@ def test_entries_have_84_bytes_in_stored_order() -> None:
     assert ENTRY.size == ENTRY_BYTES == 84
     data = ENTRY.pack(*DATA)
     assert data[32:36] == b"\x01\x01\x01\x00"
-    assert decode_entry(data) == DATA
-    assert decode_entry(ENTRY.pack(*TREE._replace(offset=77))).offset == 77
+    assert decode_rows(data) == [DATA]
+    assert decode_rows(data + ENTRY.pack(*TREE._replace(offset=77)))[1].offset == 77
     with pytest.raises(DamagedObjectError):
-        decode_entry(data[:-1])
+        decode_rows(data[:-1])
 
 
 @pytest.mark.parametrize(
