@@ -25,6 +25,8 @@ Plaintext: TypeAlias = bytes | memoryview
 
 _HAS_BATCHES: Final = "multi_decompress_to_buffer" in zstandard.backend_features
 _POOL_CONTEXTS: Final = 8
+_BLOCK_HEADER_BYTES: Final = 3
+_REPEATED_BYTE: Final = 1  # the type of a block that is stored as one byte, whatever its size
 
 _contexts: deque[zstandard.ZstdDecompressor] = deque(maxlen=_POOL_CONTEXTS)
 
@@ -80,7 +82,19 @@ def _fits(frame: bytes, raw_size: int) -> bool:
         found = zstandard.get_frame_parameters(frame)
     except zstandard.ZstdError:
         return False
-    return bool(found.content_size == raw_size > 0 and not found.dict_id and not found.has_checksum)
+    fits = found.content_size == raw_size > 0 and not found.dict_id and not found.has_checksum
+    return fits and _ends_with_last_block(frame)
+
+
+def _ends_with_last_block(frame: bytes) -> bool:
+    """Whether nothing follows the frame, which decompressing many does not look at (RFC 8878, 3.1.1.2)."""
+    position, last = zstandard.frame_header_size(frame), False
+    while not last and position + _BLOCK_HEADER_BYTES <= len(frame):
+        header = int.from_bytes(frame[position : position + _BLOCK_HEADER_BYTES], "little")
+        last = bool(header & 1)
+        stored_size = 1 if header >> 1 & 3 == _REPEATED_BYTE else header >> 3
+        position += _BLOCK_HEADER_BYTES + stored_size
+    return last and position == len(frame)
 
 
 def _decompress(frames: list[bytes]) -> Iterable[Plaintext | None]:

@@ -101,8 +101,22 @@ def test_what_does_not_open_is_none_and_spoils_no_other(monkeypatch: pytest.Monk
         sealed(zstandard.ZstdCompressor(write_content_size=False).compress(plain)),
         StoredBlob(KEY, BLOB_ID, 1, 100, memoryview(b"short")),
         sealed(skippable),
+        sealed(frame + b"\0"),
+        sealed(frame + frame),
+        sealed(frame + skippable),
     ]
     good = [sealed(frame), sealed(plain, codec=0)]
     opened = open_blobs([good[0], *bad, good[1]])
     assert [bytes(opened[0] or b""), bytes(opened[-1] or b"")] == [plain, plain]
     assert [at for at, item in enumerate(opened[1:-1]) if item is not None] == []
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_frames_of_every_kind_of_block_open(make_noise: Any, monkeypatch: pytest.MonkeyPatch, batches: bool) -> None:
+    monkeypatch.setattr(unsealing, "_HAS_BATCHES", batches)
+    noise = make_noise(1, 300_000)
+    plains = [b"x", bytes(1_000_000), noise, noise + bytes(400_000) + b"text that repeats " * 20_000, noise[:131_072]]
+    frames = [zstandard.ZstdCompressor(level=level).compress(plain) for plain in plains for level in (-5, 3, 9)]
+    raw_sizes = [len(plain) for plain in plains for _ in range(3)]
+    opened = open_blobs([sealed(frame, raw_size=size) for frame, size in zip(frames, raw_sizes, strict=True)])
+    assert [bytes(item or b"") for item in opened] == [plain for plain in plains for _ in range(3)]
