@@ -13,14 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..codec import compress_many, decompress
-from ..crypto.blob import seal_blob, seal_child_list, stored_hash, unseal_blob, voucher
+from ..codec import compress_many
+from ..crypto.blob import seal_blob, seal_child_list, stored_hash, voucher
 from ..crypto.entropy import random_bytes
 from ..crypto.keys import BlobDomain, DossierKeys, MaintenanceKeys
 from ..crypto.sealing import NONCE_BYTES
 from ..errors import DamagedObjectError
 from ..format.pack import BlobKind, PackEntry, vouched_facts
 from ..types import BlobId, PlainHash, RepositoryId
+from .unsealing import StoredBlob, open_blobs
 
 
 class PlainBlob(NamedTuple):
@@ -98,9 +99,9 @@ class BlobSealer:
             at = 2 * NONCE_BYTES * position
             nonce, list_nonce = nonces[at : at + NONCE_BYTES], nonces[at + NONCE_BYTES : at + 2 * NONCE_BYTES]
             stored = seal_blob(blob.content_key, blob.blob_id, codec, content, nonce=nonce)
-            if self._options.verify:
-                _verify(blob, codec, stored)
             sealed.append(self._finish(blob, codec, stored, list_nonce))
+        if self._options.verify:
+            _verify(blobs, sealed)
         return sealed
 
     def is_vouched(self, entry: PackEntry) -> bool:
@@ -127,11 +128,17 @@ class BlobSealer:
         return SealedBlob(entry, stored)
 
 
-def _verify(blob: PlainBlob, codec: int, sealed: bytes) -> None:
-    opened = unseal_blob(blob.content_key, blob.blob_id, codec, sealed)
-    if decompress(codec, opened, raw_size=len(blob.plaintext)) != blob.plaintext:
-        raise DamagedObjectError(
-            "A piece of data did not come back from compression as it went in. Nothing of it was stored; "
-            "test this computer's memory before trusting it.",
-            code="verification_failed",
-        )
+def _verify(blobs: Sequence[PlainBlob], sealed: Sequence[SealedBlob]) -> None:
+    """Open what is to be stored, in one call for all, and compare."""
+    content = []
+    for blob, (entry, stored) in zip(blobs, sealed, strict=True):
+        view = memoryview(stored)[entry.child_size :]
+        content.append(StoredBlob(blob.content_key, blob.blob_id, entry.codec, entry.raw_size, view))
+    for blob, plaintext in zip(blobs, open_blobs(content), strict=True):
+        # Bytes, because comparing a view takes longer than copying it.
+        if plaintext is None or bytes(plaintext) != blob.plaintext:
+            raise DamagedObjectError(
+                "A piece of data did not come back from compression as it went in. Nothing of it was stored; "
+                "test this computer's memory before trusting it.",
+                code="verification_failed",
+            )

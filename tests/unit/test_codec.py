@@ -11,6 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstore import codec
 from snapstore.codec import RAW, ZSTD, compress, compress_many, decompress
 from snapstore.errors import DamagedObjectError, UnsupportedFormatError
 
@@ -111,7 +112,9 @@ def test_the_level_holds_for_every_piece() -> None:
         assert compress_many([TEXT] * 3, level=level) == [(ZSTD, expected)] * 3
 
 
-def test_after_what_does_not_shrink_a_sample_decides() -> None:
-    """A piece that is noise in its middle alone is compressed, unless the one before did not shrink."""
+def test_after_what_does_not_shrink_a_sample_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pieces are compressed one by one: noise in the middle alone is compressed, unless the one before did not
+    shrink. In one call all that are not large are tried."""
+    monkeypatch.setattr(codec, "_HAS_BATCHES", False)
     half = bytes(20_000) + NOISE[:8000] + bytes(20_000)
     assert [tag for tag, _ in compress_many([half, NOISE[:20_000], half, TEXT, half])] == [ZSTD, RAW, RAW, ZSTD, ZSTD]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ...blobs.reader import BlobReader
 from ...chunking.bundles import plan_bundles
 from ...format.tree import TreeEntry
-from ...limits import BATCH_BYTES
+from ...limits import MIB
 from ...sources.directory import problem_from_error
 from ...types import EntryType
 from .chunked import MEDIUM_MAX_BYTES, save_medium, save_or_report
@@ -25,6 +25,7 @@ from .pipeline import ACTION_WEIGHT
 from .reuse import OwnCounts, decode_cached, is_available
 
 _GROUP_FILES = 256  # read in one call
+_GROUP_BYTES = MIB
 
 
 class Contents:
@@ -228,7 +229,7 @@ def _grouped(tasks: Iterable[FileTask]) -> Iterator[list[FileTask]]:
     group: list[FileTask] = []
     size = 0
     for task in tasks:
-        if group and (size + task.scanned.size > BATCH_BYTES or len(group) >= _GROUP_FILES):
+        if group and (size + task.scanned.size > _GROUP_BYTES or len(group) >= _GROUP_FILES):
             yield group
             group, size = [], 0
         group.append(task)
