@@ -240,6 +240,8 @@ COMMON = {
     "windows_attributes": st.none() | st.integers(0, 2**32 - 1),
     "birth_ns": st.none() | st.integers(0, 2**63 - 1),
 }
+
+
 def _entry(**fields: Any) -> TreeEntry:
     """Make an entry: of a NamedTuple, `builds` would draw the fields that have defaults too."""
     return TreeEntry(**fields)

@@ -103,18 +103,19 @@ def test_waiting_for_a_chunk_sends_what_is_gathered() -> None:
 def test_what_waits_is_bounded() -> None:
     workers, ran = Workers(), []
     pipeline = workers.pipeline()
-    for number in range(PENDING_BYTES // BATCH_BYTES):
+    most = PENDING_BYTES // BATCH_BYTES
+    for number in range(most):
         full_batch(pipeline, bytes([number]))
-    timers = [Timer(0.01, workers.finish, [number]) for number in range(8)]
+    timers = [Timer(0.01, workers.finish, [number]) for number in range(most)]
     for timer in timers:
         timer.start()
-    for number in range(8):
+    for number in range(most):
         full_batch(pipeline, bytes([number]))
-        assert sum(not future.done() for _, future in workers.batches) <= PENDING_BYTES // BATCH_BYTES
+        assert sum(not future.done() for _, future in workers.batches) <= most
     for timer in timers:
         timer.join()
     workers.at_once = True
-    for number in range(8, len(workers.batches)):
+    for number in range(most, len(workers.batches)):
         workers.finish(number)
     reference = pipeline.add_chunk(b"z", shared=False)
     for number in range(10_000):
