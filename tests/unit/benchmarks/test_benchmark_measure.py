@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def test_processor_time_of_children_counts(tmp_path: Path) -> None:
 
 def test_memory_that_is_held_for_a_moment_counts(tmp_path: Path) -> None:
     measured = run_measured(python("bytearray(b'x' * 80_000_000); print('gone')"), tmp_path / "log")
-    assert 80 * MEGABYTE < measured.memory < 280 * MEGABYTE
+    # A new process begins with the peak of the one that started it: here that is all of pytest.
+    own = max(usage.ru_maxrss for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    assert 80 * MEGABYTE < measured.memory < 280 * MEGABYTE + own * 1024
     assert (tmp_path / "log").read_text() == "gone\n"
 
 
