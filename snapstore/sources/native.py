@@ -96,7 +96,7 @@ def read_at_once(
         directory, entries, EntryType.FILE, limit, _SKIPPED, _SKIPPED_PREFIXES
     )
     make, kind = tuple.__new__, SmallFile
-    differing = _RECORD.iter_unpack(records)
+    differing = iter(_entries(records, b""))  # those that are not what they were when they were listed
     attributes_of = _BatchAttributes(owners, xattrs)
     parts: list[bytes] = []
     files: list[SmallFile] = []
@@ -108,7 +108,7 @@ def read_at_once(
             parts += (data[start:offset], content)
             start = offset
             continue
-        opened = _entry(entry.name, next(differing)) if flags & _DIFFERS else entry
+        opened = next(differing)._replace(name=entry.name) if flags & _DIFFERS else entry
         attributes = attributes_of(opened, xattr_size)
         files.append(make(kind, (opened, size, bool(flags & _CHANGED), attributes, None)))
         offset += size
@@ -191,24 +191,3 @@ def _entries(records: bytes, names: bytes) -> list[ScannedEntry]:
             stop,
         ) in _RECORD.iter_unpack(records)
     ]
-
-
-def _entry(name: bytes, fields: tuple[int, ...]) -> ScannedEntry:
-    size, mtime_ns, ctime_ns, inode, device, links, blocks, mode, uid, gid, kind, _, _ = fields
-    return ScannedEntry(
-        name,
-        _TYPES[kind],
-        size,
-        mtime_ns,
-        ctime_ns,
-        inode,
-        device,
-        links,
-        mode,
-        uid,
-        gid,
-        None,
-        blocks,
-        None,
-        None,
-    )
