@@ -123,7 +123,7 @@ def decompress(tag: int, data: bytes, *, raw_size: int) -> bytes:
         return bytes(data)
     if tag != ZSTD:
         raise UnsupportedFormatError(f"Compression method {tag} is not known to this version. Update snapstore.")
-    reason = _decompress_misfit(data, raw_size)
+    reason = frame_misfit(data, raw_size)
     if reason is None:
         try:
             plaintext = _decompress(data)
@@ -145,7 +145,11 @@ def _decompress(data: bytes) -> bytes:
     return plaintext
 
 
-def _decompress_misfit(data: bytes, raw_size: int) -> str | None:
+def frame_misfit(data: bytes, raw_size: int) -> str | None:
+    """What keeps a zstd frame from being one that is written for `raw_size` bytes, or None.
+
+    zstandard allocates what a frame announces, so this is asked first.
+    """
     try:
         frame = zstandard.get_frame_parameters(data)
     except zstandard.ZstdError:

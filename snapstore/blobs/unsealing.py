@@ -17,7 +17,7 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..codec import RAW, ZSTD
+from ..codec import RAW, ZSTD, frame_misfit
 from ..crypto.sealing import NONCE_BYTES, OVERHEAD_BYTES
 from ..types import BlobId
 
@@ -77,13 +77,8 @@ def _unseal(blob: StoredBlob) -> bytes | None:
 
 
 def _fits(frame: bytes, raw_size: int) -> bool:
-    """Whether the frame is of the kind that is written, and announces the right size: zstandard allocates that."""
-    try:
-        found = zstandard.get_frame_parameters(frame)
-    except zstandard.ZstdError:
-        return False
-    fits = found.content_size == raw_size > 0 and not found.dict_id and not found.has_checksum
-    return fits and _ends_with_last_block(frame)
+    """Whether the frame is of the kind that is written, announces the right size and is all there is."""
+    return frame_misfit(frame, raw_size) is None and _ends_with_last_block(frame)
 
 
 def _ends_with_last_block(frame: bytes) -> bool:
