@@ -513,14 +513,17 @@ static PyObject *answers_of(const batch *b, PyObject *data)
         return NULL;
     }
     char *at = PyBytes_AsString(answers), *row = PyBytes_AsString(records);
+    int ordinary = b->xattrs.used == 0;
     for (size_t i = 0; i < b->count; i++) {
         const small_file *file = &b->files[i];
+        ordinary &= file->flags == 0 && file->size == file->expected.size &&
+                    file->expected.uid == b->files[0].expected.uid && file->expected.gid == b->files[0].expected.gid;
         const answer one = {file->size, file->flags, file->xattr_size};
         at = put(at, &one, sizeof one);
         if (file->flags & DIFFERS)
             row = put(row, &file->found, sizeof(record));
     }
-    return Py_BuildValue("(ONNN)", data, answers, records, xattrs);
+    return Py_BuildValue("(ONNNi)", data, answers, records, xattrs, ordinary);
 }
 
 /* `data` cut to what was read; takes over the reference. */
@@ -602,7 +605,8 @@ static PyMethodDef posix_methods[] = {
      "look(directory) -> (signature, records, records of folders, newest_ns, plain, unsupported), or None if odd"},
     {"read_small", posix_read_small, METH_VARARGS,
      "read_small(directory, entries, file_type, limit, skipped, skipped_prefixes)"
-     " -> (data, answers, records of files that differ, extended attributes)"},
+     " -> (data, answers, records of files that differ, extended attributes, whether all were as listed, of one owner"
+     " and without such attributes)"},
     {NULL, NULL, 0, NULL},
 };
 

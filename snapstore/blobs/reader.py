@@ -109,11 +109,7 @@ class BlobReader:
             self._sealed(some[0], content_key) if some else None
             for some, (_, content_key) in zip(copies, addresses, strict=True)
         ]
-        opened = open_blobs(sealed)
-        for place, (at, plaintext) in enumerate(zip(places, opened, strict=True)):
-            if plaintext is not None and domain.hash(plaintext) != plain_hashes[at]:
-                opened[place] = None
-        return opened
+        return open_blobs(sealed, domain, [plain_hashes[at] for at in places])
 
     def _sealed(self, copy: BlobCopy, content_key: bytes) -> StoredBlob | None:
         entry = copy.entry

@@ -144,12 +144,7 @@ class BlobSaver:
 
     def _save_chunks(self, chunks: Sequence[bytes], shared: Sequence[bool]) -> list[PlainHash]:
         try:
-            domains = [self.sealer.domain(shared=is_shared) for is_shared in shared]
-            hashes = [domain.hash(chunk) for domain, chunk in zip(domains, chunks, strict=True)]
-            blobs = [
-                PlainBlob(chunk, *domain.address(plain_hash))
-                for domain, chunk, plain_hash in zip(domains, chunks, hashes, strict=True)
-            ]
+            hashes, blobs = self.sealer.address_many(chunks, shared)
             self._save(BlobKind.DATA, blobs, hashes, shared)
         except BaseException as error:
             self._fail(error)

@@ -2,9 +2,11 @@
 
 Here: compressing, sealing, verifying, many blobs in one go. Not here: threads, packs, deduplication.
 
-Rules: verification unseals and decompresses the very bytes that will be stored and compares them with the plaintext; it
-guards against a compressor, a cipher or a memory module that fails silently. Everything here may run in any thread. A
-batch draws its randomness at once, since every call into the system costs a hand-over of the interpreter lock.
+Rules: where the compiled module is there (`native`), a batch is one call of it; else it goes through `codec` and
+`crypto` blob by blob, and both ways give blobs that the other one opens. Verification unseals and decompresses the very
+bytes that will be stored and compares them with the plaintext; it guards against a compressor, a cipher or a memory
+module that fails silently. Everything here may run in any thread. A batch draws its randomness at once, since every
+call into the system costs a hand-over of the interpreter lock.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..codec import compress_many
-from ..crypto.blob import seal_blob, seal_child_list, stored_hash, voucher
+from ..crypto.blob import child_prefixes, seal_blob, seal_child_list, stored_hash, voucher
+from ..crypto.derivation import KEY_BYTES
 from ..crypto.entropy import random_bytes
 from ..crypto.keys import BlobDomain, DossierKeys, MaintenanceKeys
 from ..crypto.sealing import NONCE_BYTES
 from ..errors import DamagedObjectError
-from ..format.pack import BlobKind, PackEntry, vouched_facts
+from ..format.pack import BlobKind, PackEntry, entries_as_written, vouched_facts
 from ..types import BlobId, PlainHash, RepositoryId
-from .unsealing import StoredBlob, open_blobs
+from . import native
+from .unsealing import StoredBlob, open_each
 
 
 class PlainBlob(NamedTuple):
@@ -37,10 +41,10 @@ class PlainBlob(NamedTuple):
 
 
 class SealedBlob(NamedTuple):
-    """A blob ready for a pack. `entry.offset` is 0 until a pack places it."""
+    """A blob ready for a pack. `entry.offset` means nothing until a pack places it."""
 
     entry: PackEntry
-    stored: bytes
+    stored: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,54 @@ class BlobSealer:
         blob_id, content_key = self.keys.own.address(plain_hash)
         return self.seal_many((PlainBlob(plaintext, blob_id, content_key, children),))[0]
 
+    def address_many(
+        self, plaintexts: Sequence[bytes], shared: Sequence[bool]
+    ) -> tuple[list[PlainHash], list[PlainBlob]]:
+        """Hash chunks, each for the dossier's own domain or the shared one: their h, and what is to be sealed."""
+        hashes, blobs = [], []
+        if native.SEALING is None:
+            for plaintext, is_shared in zip(plaintexts, shared, strict=True):
+                domain = self.domain(shared=is_shared)
+                plain_hash = domain.hash(plaintext)
+                hashes.append(plain_hash)
+                blobs.append(PlainBlob(plaintext, *domain.address(plain_hash)))
+            return hashes, blobs
+        domains = [self.domain(shared=is_shared) for is_shared in ((False, True) if any(shared) else (False,))]
+        keys = b"".join([domain.blob_hash_key + domain.blob_id_key for domain in domains])
+        found = native.SEALING.hash_blobs(plaintexts, keys, bytes(shared))
+        for at, plaintext in zip(range(0, len(found), 3 * KEY_BYTES), plaintexts, strict=True):
+            id_at, key_at = at + KEY_BYTES, at + 2 * KEY_BYTES
+            hashes.append(PlainHash(found[at:id_at]))
+            blobs.append(PlainBlob(plaintext, BlobId(found[id_at:key_at]), found[key_at : key_at + KEY_BYTES]))
+        return hashes, blobs
+
     def seal_many(self, blobs: Sequence[PlainBlob]) -> list[SealedBlob]:
-        """Seal blobs in order; neighbours in a file are best neighbours here too (`compress_many`)."""
+        """Seal blobs of one kind in order; neighbours in a file are best neighbours here too (`compress_many`)."""
         nonces = random_bytes(2 * NONCE_BYTES * len(blobs))
+        if native.SEALING is None:
+            return self._seal_each(blobs, nonces)
+        children = None
+        if blobs and blobs[0].children is not None:
+            children = [child_prefixes(blob.children or ()) for blob in blobs]
+        stored, entries, failed = native.SEALING.seal_blobs(
+            [blob.plaintext for blob in blobs],
+            children,
+            b"".join([part for blob in blobs for part in blob[1:3]]),
+            nonces,
+            self._voucher_keys[0] + self._child_list_key + self._repository_id,
+            self.keys.epoch,
+            self._options.level,
+            self._options.verify,
+        )
+        if failed >= 0:
+            raise _not_the_same()
+        view = memoryview(stored)
+        return [
+            SealedBlob(entry, view[entry.offset : entry.offset + entry.stored_size])
+            for entry in entries_as_written(entries)
+        ]
+
+    def _seal_each(self, blobs: Sequence[PlainBlob], nonces: bytes) -> list[SealedBlob]:
         compressed = compress_many([blob.plaintext for blob in blobs], level=self._options.level)
         sealed = []
         for position, (blob, (codec, content)) in enumerate(zip(blobs, compressed, strict=True)):
@@ -134,11 +183,15 @@ def _verify(blobs: Sequence[PlainBlob], sealed: Sequence[SealedBlob]) -> None:
     for blob, (entry, stored) in zip(blobs, sealed, strict=True):
         view = memoryview(stored)[entry.child_size :]
         content.append(StoredBlob(blob.content_key, blob.blob_id, entry.codec, entry.raw_size, view))
-    for blob, plaintext in zip(blobs, open_blobs(content), strict=True):
+    for blob, plaintext in zip(blobs, open_each(content), strict=True):
         # Bytes, because comparing a view takes longer than copying it.
         if plaintext is None or bytes(plaintext) != blob.plaintext:
-            raise DamagedObjectError(
-                "A piece of data did not come back from compression as it went in. Nothing of it was stored; "
-                "test this computer's memory before trusting it.",
-                code="verification_failed",
-            )
+            raise _not_the_same()
+
+
+def _not_the_same() -> DamagedObjectError:
+    return DamagedObjectError(
+        "A piece of data did not come back from compression as it went in. Nothing of it was stored; "
+        "test this computer's memory before trusting it.",
+        code="verification_failed",
+    )

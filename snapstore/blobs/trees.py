@@ -8,8 +8,10 @@ equal items give equal nodes. Memory is one unfinished node a level, whatever th
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..chunking.nodes import HOLE_KEY, ends_node, hash_key, name_key
 from ..format.tree import (
@@ -23,12 +25,12 @@ from ..format.tree import (
     join_items,
 )
 from ..types import BlobId, PlainHash
+from . import native
 
 SaveNode = Callable[[bytes, Iterable[BlobId]], PlainHash]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One encoded line of a node, with what its node's parent needs to know of it."""
 
     encoded: bytes
@@ -114,6 +116,12 @@ class DirectoryBuilder(NodeBuilder):
     def add_entry(self, name: bytes, encoded: bytes, children: Sequence[BlobId], *, entries: int, size: int) -> None:
         """Add an encoded entry. `entries` counts it and everything below it; `size` is its bytes and theirs."""
         self.add(Item(encoded, name_key(self._cut_key, name), children, name, entries, size))
+
+    def keys_of(self, names: Sequence[bytes]) -> Sequence[int]:
+        """Return the keys of many names in one call, for items that are added by `add`."""
+        if native.SEALING is None:
+            return [name_key(self._cut_key, name) for name in names]
+        return struct.unpack(f"<{len(names)}Q", native.SEALING.name_keys(self._cut_key, names))
 
     def _join(self, level: int, encoded: Sequence[bytes]) -> bytes:
         return join_items(NodeShape.DIRECTORY_NODE if level else NodeShape.DIRECTORY_LEAF, level, encoded)

@@ -41,6 +41,11 @@ def unseal_blob(content_key: bytes, blob_id: BlobId, codec_tag: int, sealed: byt
     return unseal(content_key, sealed, blob_id + bytes((codec_tag,)))
 
 
+def child_prefixes(ids: Iterable[BlobId]) -> bytes:
+    """What a child list says of these ids: their prefixes, rising, each once."""
+    return b"".join(sorted({child[:CHILD_PREFIX_BYTES] for child in ids}))
+
+
 def _child_list_data(repository_id: RepositoryId, blob_id: BlobId) -> bytes:
     return repository_id + blob_id + b"child list"
 
@@ -54,9 +59,8 @@ def seal_child_list(
     nonce: bytes | None = None,
 ) -> bytes:
     """The sealed list of what a tree blob refers to; order and repeats of `ids` do not matter."""
-    prefixes = sorted({child[:CHILD_PREFIX_BYTES] for child in ids})
     key = keyed(child_list_key, blob_id)
-    return seal(key, b"".join(prefixes), _child_list_data(repository_id, blob_id), nonce=nonce)
+    return seal(key, child_prefixes(ids), _child_list_data(repository_id, blob_id), nonce=nonce)
 
 
 def unseal_child_list(

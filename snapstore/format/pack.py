@@ -98,11 +98,16 @@ def entry_ids(entries: bytes) -> tuple[BlobKind, list[BlobId]]:
     return BlobKind(entries[COUNT.size + _ID_BYTES]), [BlobId(entries[at : at + _ID_BYTES]) for at in starts]
 
 
+def entries_as_written(data: bytes | memoryview) -> list[PackEntry]:
+    """Entries back to back that this process has just made."""
+    return [_new_entry(fields) for fields in ENTRY.iter_unpack(data)]
+
+
 def decode_rows(data: bytes | memoryview) -> list[PackEntry]:
     """Entries back to back, each by itself, of whatever packs: a look-up finds thousands a second."""
     if len(data) % ENTRY_BYTES:
         raise damaged(_HEADER, "has an entry of another size")
-    entries = [_new_entry(fields) for fields in ENTRY.iter_unpack(data)]
+    entries = entries_as_written(data)
     for entry in entries:
         _check_entry(entry)
     return entries

@@ -156,7 +156,7 @@ class SourceDirectory:
         if posix is not None and descriptor is not None:
             return read_at_once(posix, descriptor, entries, limit, self._owners, alone)
         read = list(map(alone, entries))
-        return SmallFiles(data=b"".join([data for _, data in read]), files=[file for file, _ in read])
+        return SmallFiles(b"".join([data for _, data in read]), [file for file, _ in read])
 
     def read_link(self, entry: ScannedEntry) -> bytes:
         """Return the target of a symbolic link as it is. Raises OSError."""

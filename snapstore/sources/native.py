@@ -24,7 +24,7 @@ from .scanned import ScannedEntry
 from .small import SmallFile, SmallFiles
 
 Look: TypeAlias = tuple[bytes, bytes, bytes, int, bool, bool]
-Batch: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+Batch: TypeAlias = tuple[bytes, bytes, bytes, bytes, bool]
 
 _RECORD: Final = struct.Struct("=qqqQQQqIIIIII")
 _ANSWER: Final = struct.Struct("=qII")
@@ -92,9 +92,11 @@ def read_at_once(
     read_one: Callable[[ScannedEntry], tuple[SmallFile, bytes]],
 ) -> SmallFiles:
     """Read files in an open directory. `read_one` is the twin, for those that are left to it."""
-    data, answers, records, xattrs = posix.read_small(
+    data, answers, records, xattrs, ordinary = posix.read_small(
         directory, entries, EntryType.FILE, limit, _SKIPPED, _SKIPPED_PREFIXES
     )
+    if ordinary and entries:
+        return SmallFiles.ordinary(data, entries, owners.nothing_else(entries[0].uid, entries[0].gid))
     make, kind = tuple.__new__, SmallFile
     differing = iter(_entries(records, b""))  # those that are not what they were when they were listed
     attributes_of = _BatchAttributes(owners, xattrs)
@@ -114,7 +116,7 @@ def read_at_once(
         offset += size
     if parts:
         data = b"".join((*parts, data[start:]))
-    return SmallFiles(data=data, files=files)
+    return SmallFiles(data, files)
 
 
 class _BatchAttributes:

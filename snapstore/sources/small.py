@@ -10,8 +10,7 @@ or about 1 MiB at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from .attributes import Attributes
@@ -37,12 +36,32 @@ class SmallFile(NamedTuple):
     """Why it could not be read: what `SourceDirectory.open_file` raises, or reading does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SmallFiles:
     """Files in the order in which they were asked for, and their contents back to back."""
 
-    data: bytes
-    files: list[SmallFile]
+    __slots__ = ("_entries", "_files", "attributes", "data")
+
+    def __init__(self, data: bytes, files: Sequence[SmallFile]) -> None:
+        self.data = data
+        self.attributes: Attributes | None = None
+        """Those of all files, if each is as it was listed, was read whole and held still; else None."""
+        self._files: Sequence[SmallFile] | None = files
+        self._entries: Sequence[ScannedEntry] = ()
+
+    @classmethod
+    def ordinary(cls, data: bytes, entries: Sequence[ScannedEntry], attributes: Attributes) -> SmallFiles:
+        """Return what was read of files of which there is nothing to say but that they have these attributes."""
+        made = cls(data, ())
+        made.attributes, made._entries, made._files = attributes, entries, None
+        return made
+
+    @property
+    def files(self) -> Sequence[SmallFile]:
+        """What there is to say of each."""
+        if self._files is None:
+            attributes = self.attributes or UNKNOWN
+            self._files = [SmallFile(entry, entry.size, False, attributes, None) for entry in self._entries]
+        return self._files
 
 
 def read_one(

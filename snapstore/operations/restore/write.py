@@ -221,7 +221,7 @@ class ContentWriter:
 def _in_short_runs(items: Iterator[ChunkItem]) -> Iterator[ChunkItem]:
     """The items, repeats cut up, so that no part takes long."""
     for item in items:
-        if isinstance(item, Chunk):
+        if isinstance(item, Chunk) and item.repeat > 1:
             most = max(1, _PART_BYTES // item.size)
             for first in range(0, item.repeat, most):
                 yield Chunk(item.h, item.size, min(most, item.repeat - first))

@@ -78,8 +78,8 @@ class EntryDraft:
             _within(scanned.mtime_ns),
             scanned.uid,
             scanned.gid,
-            _text(attributes.user),
-            _text(attributes.group),
+            text_or_none(attributes.user),
+            text_or_none(attributes.group),
             **fields,
         )
 
@@ -101,7 +101,7 @@ def _within(nanoseconds: int) -> int:
     return min(max(nanoseconds, _FIRST_NS), _LAST_NS)
 
 
-def _text(name: str | None) -> str | None:
+def text_or_none(name: str | None) -> str | None:
     """Return a user's or group's name if it is text; the number says the rest."""
     if name is None or name.isascii():
         return name

@@ -23,7 +23,7 @@ from ...types import EntryType
 from ..history import History
 from ..meter import Meter
 
-_BEGIN_AFTER_SECONDS: Final = 1.5  # a short run needs no estimate, and counting takes time from the walk
+_BEGIN_AFTER_SECONDS: Final = 5.0  # a short run needs no estimate, and counting takes time from the walk
 
 
 @contextlib.contextmanager

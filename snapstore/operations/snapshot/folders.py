@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...blobs.trees import DirectoryBuilder
+from ...blobs.trees import DirectoryBuilder, Item
 from ...errors import StationStateError
 from ...format.tree import Chunk, TreeEntry, encode_entry
 from ...sources.scanned import ScannedEntry
 from ...types import BlobId, EntryType, PlainHash
 from .job import Counts, Job
+from .ordinary import EncodedFile
 from .reuse import NOTHING_OWN, FolderRow, OwnCounts, decode_cached
 
 
@@ -63,20 +64,31 @@ class Folder:
 
         `children` are the blobs that it refers to directly."""
         encoded = encode_entry(entry)
-        name = entry.name
-        known_signature, known = self.row.files.get(name, (None, None))
         if entry.type is EntryType.FILE:
-            if known is None:
-                counts.files_new += 1
-            elif known == encoded or (signature is not None and signature == known_signature):
-                counts.files_unchanged += 1  # perhaps read again, because a neighbour in its bundle changed
-            else:
-                counts.files_changed += 1
-        if signature is None:
+            self._count(entry.name, encoded, signature, counts)
+        self._add(entry.name, _Line(encoded, signature, children, 1, entry.size or 0))
+
+    def add_file(self, name: bytes, line: EncodedFile, children: Sequence[BlobId], counts: Counts) -> None:
+        """Add a file as `add` does, by its encoded entry, its signature and its size."""
+        encoded, signature, size = line
+        self._count(name, encoded, signature, counts)
+        self._add(name, _Line(encoded, signature, children, 1, size))
+
+    def _count(self, name: bytes, encoded: bytes, signature: bytes | None, counts: Counts) -> None:
+        known_signature, known = self.row.files.get(name, (None, None))
+        if known is None:
+            counts.files_new += 1
+        elif known == encoded or (signature is not None and signature == known_signature):
+            counts.files_unchanged += 1  # perhaps read again, because a neighbour in its bundle changed
+        else:
+            counts.files_changed += 1
+
+    def _add(self, name: bytes, line: _Line) -> None:
+        if line.signature is None:
             self.look = None
-        if known != encoded:
+        if self.unchanged and self.row.files.get(name, (None, None))[1] != line.encoded:
             self.unchanged = False
-        self._files[name] = _Line(encoded, signature, children, 1, entry.size or 0)
+        self._files[name] = line
 
     def add_cached(self, name: bytes, signature: bytes, encoded: bytes, size: int) -> None:
         """Add an entry exactly as the cache has it."""
@@ -153,12 +165,14 @@ class Folder:
         builder = DirectoryBuilder(
             job.saver.save_tree, lambda plain_hash: job.saver.blob_id(plain_hash, shared=False), job.node_cut_key
         )
-        for name, line in sorted(_merged(self._files, self._folders)):
+        lines = sorted(_merged(self._files, self._folders))
+        keys = builder.keys_of([name for name, _ in lines])
+        for (name, line), key in zip(lines, keys, strict=True):
             children = line.children
             if children is None:
                 entry = decode_cached(line.encoded)
                 children = [] if entry is None else children_of(entry, job)
-            builder.add_entry(name, line.encoded, children, entries=line.entries, size=line.size)
+            builder.add(Item(line.encoded, key, children, name, line.entries, line.size))
         return builder.finish()
 
 

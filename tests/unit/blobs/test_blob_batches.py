@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from snapstore.blobs import unsealing
-from snapstore.blobs.unsealing import StoredBlob, open_blobs
+from snapstore.blobs.unsealing import StoredBlob, open_each
 from snapstore.crypto.blob import seal_blob
 from snapstore.errors import DamagedObjectError, MissingObjectError, StoreUnavailableError
 from snapstore.format.tree import DirectoryLeaf, encode_node
@@ -106,7 +106,7 @@ def test_what_does_not_open_is_none_and_spoils_no_other(monkeypatch: pytest.Monk
         sealed(frame + skippable),
     ]
     good = [sealed(frame), sealed(plain, codec=0)]
-    opened = open_blobs([good[0], *bad, good[1]])
+    opened = open_each([good[0], *bad, good[1]])
     assert [bytes(opened[0] or b""), bytes(opened[-1] or b"")] == [plain, plain]
     assert [at for at, item in enumerate(opened[1:-1]) if item is not None] == []
 
@@ -118,5 +118,5 @@ def test_frames_of_every_kind_of_block_open(make_noise: Any, monkeypatch: pytest
     plains = [b"x", bytes(1_000_000), noise, noise + bytes(400_000) + b"text that repeats " * 20_000, noise[:131_072]]
     frames = [zstandard.ZstdCompressor(level=level).compress(plain) for plain in plains for level in (-5, 3, 9)]
     raw_sizes = [len(plain) for plain in plains for _ in range(3)]
-    opened = open_blobs([sealed(frame, raw_size=size) for frame, size in zip(frames, raw_sizes, strict=True)])
+    opened = open_each([sealed(frame, raw_size=size) for frame, size in zip(frames, raw_sizes, strict=True)])
     assert [bytes(item or b"") for item in opened] == [plain for plain in plains for _ in range(3)]

@@ -21,10 +21,11 @@ import compare_trees
 import pytest
 
 import snapstore
+from snapstore.blobs import native as blobs_native
 from snapstore.crypto import kdf
 from snapstore.operations.context import DossierContext
 from snapstore.operations.opening import init_repository, open_repository
-from snapstore.operations.snapshot import reuse
+from snapstore.operations.snapshot import ordinary, reuse
 from snapstore.sources import native, scanned
 from snapstore.sources.directory import SourceDirectory
 from snapstore.sources.file import SourceFile
@@ -294,9 +295,11 @@ def settled_tree(settled_trees: Iterator[Path]) -> Path:
 
 @pytest.fixture(params=["compiled", "one by one"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of looking at folders and of reading small files."""
+    """Both ways of looking at folders, of reading small files, of encoding them and of sealing."""
     if request.param == "one by one":
         monkeypatch.setattr(native, "POSIX", None)
+        monkeypatch.setattr(blobs_native, "SEALING", None)
+        monkeypatch.setattr(ordinary, "_native", None)
     elif native.POSIX is None:
         pytest.skip("the compiled module is not there")
     return str(request.param)
@@ -305,7 +308,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled when they were written `TICK_SECONDS` ago: no test has to wait for 3 s."""
-    for module in (reuse, scanned):
+    for module in (reuse, scanned, ordinary):
         monkeypatch.setattr(module, "SETTLED_AFTER_NS", 0)
 
 

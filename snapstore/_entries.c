@@ -1,0 +1,308 @@
+/* Entries of ordinary files, many in one call.
+ *
+ * Here: encode_files(), which makes the encoded entries of the files of one bundle, and their signatures. Not here:
+ * reading files, and entries of anything that is not ordinary: the answer is None then, and the caller takes the twin,
+ * which is `EntryDraft` with `encode_entry` and `ScannedEntry.signature` in Python. docs/format/07-trees.md says what
+ * the bytes are.
+ *
+ * A first snapshot makes one for each file. In Python that is three objects and ten calls, which is more than
+ * compressing a small file takes, and it holds the interpreter lock all the while.
+ *
+ * Rules: exactly the twin's bytes, or None. Nothing is read but the objects given. Stable ABI of CPython 3.11.
+ */
+#ifndef Py_LIMITED_API
+#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
+#define Py_LIMITED_API 0x030B0000
+#endif
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <string.h>
+
+#define SCANNED_FIELDS 15 /* of sources/scanned.py, and where they are in it */
+#define NAME_AT 0
+#define TYPE_AT 1
+#define SIZE_AT 2
+#define MTIME_AT 3
+#define CTIME_AT 4
+#define INODE_AT 5
+#define MODE_AT 8
+#define UID_AT 9
+#define GID_AT 10
+#define WINDOWS_ATTRIBUTES_AT 13
+#define BIRTH_AT 14
+
+#define FILE_KIND 0 /* EntryType.FILE */
+#define HASH_BYTES 32
+#define NAME_MAX_BYTES 0xffff
+#define INLINE_LIMIT 0xffff
+#define MODE_MAX 07777
+#define OTHER_KEYS 5 /* name, type, mode, time of modification, size */
+#define ROOM_BYTES 160 /* for all of an entry but name, owner and content: 9-byte numbers and the hash */
+#define SIGNATURE_BYTES 55 /* "=BqqqQHqqI" of sources/scanned.py */
+#define NO_ATTRIBUTES 0xffffffffu
+
+typedef struct {
+    PyObject *file_type;
+    long long uid;
+    long long gid;
+    const char *owner; /* the encoded keys 4 to 7 with their values */
+    Py_ssize_t owner_size;
+    int owner_keys;
+    long long inline_max;
+    const char *data; /* of those of at most `inline_max` bytes, back to back */
+    Py_ssize_t data_size;
+    const char *hash; /* of their bundle */
+    Py_ssize_t hash_size;
+    long long bundle_size;
+    long long settled_ns;
+    Py_ssize_t data_at;
+    long long bundle_at;
+} Group;
+
+typedef struct {
+    PyObject *name;
+    long long size;
+    long long mtime_ns;
+    long long ctime_ns;
+    unsigned long long inode;
+    long long mode;
+} Facts;
+
+/* --- msgpack ---------------------------------------------------------------------------------------------------- */
+
+static unsigned char *put_big(unsigned char *out, unsigned char tag, uint64_t value, int bytes)
+{
+    *out++ = tag;
+    for (int i = bytes - 1; i >= 0; i--)
+        *out++ = (unsigned char)(value >> (8 * i));
+    return out;
+}
+
+/* The shortest form, as the format wants it. */
+static unsigned char *put_number(unsigned char *out, long long value)
+{
+    uint64_t bits = (uint64_t)value;
+    if (value >= 0) {
+        if (value < 0x80)
+            *out++ = (unsigned char)value;
+        else if (value <= 0xff)
+            return put_big(out, 0xcc, bits, 1);
+        else if (value <= 0xffff)
+            return put_big(out, 0xcd, bits, 2);
+        else if (value <= 0xffffffffLL)
+            return put_big(out, 0xce, bits, 4);
+        else
+            return put_big(out, 0xcf, bits, 8);
+        return out;
+    }
+    if (value >= -32)
+        *out++ = (unsigned char)bits;
+    else if (value >= INT8_MIN)
+        return put_big(out, 0xd0, bits, 1);
+    else if (value >= INT16_MIN)
+        return put_big(out, 0xd1, bits, 2);
+    else if (value >= INT32_MIN)
+        return put_big(out, 0xd2, bits, 4);
+    else
+        return put_big(out, 0xd3, bits, 8);
+    return out;
+}
+
+static unsigned char *put_bytes(unsigned char *out, const char *bytes, size_t size)
+{
+    out = size <= 0xff ? put_big(out, 0xc4, size, 1) : put_big(out, 0xc5, size, 2);
+    memcpy(out, bytes, size);
+    return out + size;
+}
+
+/* --- one file --------------------------------------------------------------------------------------------------- */
+
+static int is_none(PyObject *entry, Py_ssize_t at)
+{
+    return PyTuple_GetItem(entry, at) == Py_None;
+}
+
+/* How many bytes there are for a file of that size and those after it. */
+static long long rest_of(const Group *group, long long size)
+{
+    if (size <= group->inline_max)
+        return group->data_size - group->data_at;
+    return group->hash_size == HASH_BYTES ? group->bundle_size - group->bundle_at : -1;
+}
+
+/* False, with an error set or not, for a file that is not ordinary. */
+static int take_facts(const Group *group, PyObject *entry, Facts *facts)
+{
+    if (!PyTuple_Check(entry) || PyTuple_Size(entry) != SCANNED_FIELDS ||
+        PyTuple_GetItem(entry, TYPE_AT) != group->file_type || !is_none(entry, WINDOWS_ATTRIBUTES_AT) ||
+        !is_none(entry, BIRTH_AT))
+        return 0;
+    facts->name = PyTuple_GetItem(entry, NAME_AT);
+    if (!PyBytes_Check(facts->name) || PyBytes_Size(facts->name) > NAME_MAX_BYTES)
+        return 0;
+    facts->size = PyLong_AsLongLong(PyTuple_GetItem(entry, SIZE_AT));
+    facts->mtime_ns = PyLong_AsLongLong(PyTuple_GetItem(entry, MTIME_AT));
+    facts->ctime_ns = PyLong_AsLongLong(PyTuple_GetItem(entry, CTIME_AT));
+    facts->inode = PyLong_AsUnsignedLongLong(PyTuple_GetItem(entry, INODE_AT));
+    facts->mode = PyLong_AsLongLong(PyTuple_GetItem(entry, MODE_AT));
+    return PyLong_AsLongLong(PyTuple_GetItem(entry, UID_AT)) == group->uid &&
+           PyLong_AsLongLong(PyTuple_GetItem(entry, GID_AT)) == group->gid && !PyErr_Occurred() && facts->size >= 0 &&
+           facts->size <= rest_of(group, facts->size) && facts->mode >= 0 && facts->mode <= MODE_MAX &&
+           facts->mtime_ns > INT64_MIN && facts->mtime_ns < INT64_MAX;
+}
+
+static PyObject *encode_one(Group *group, const Facts *facts)
+{
+    int is_inline = facts->size <= group->inline_max, keys = OTHER_KEYS + group->owner_keys + (facts->size > 0);
+    size_t name_size = (size_t)PyBytes_Size(facts->name);
+    size_t room = ROOM_BYTES + name_size + (size_t)group->owner_size + (is_inline ? (size_t)facts->size : 0);
+    unsigned char small[1024], *start = room <= sizeof small ? small : PyMem_Malloc(room), *out = start;
+    PyObject *result;
+    if (start == NULL)
+        return PyErr_NoMemory();
+    *out++ = (unsigned char)(0x80 | keys);
+    *out++ = 0;
+    out = put_bytes(out, PyBytes_AsString(facts->name), name_size);
+    *out++ = 1;
+    *out++ = FILE_KIND;
+    *out++ = 2;
+    out = put_number(out, facts->mode);
+    *out++ = 3;
+    out = put_number(out, facts->mtime_ns);
+    memcpy(out, group->owner, (size_t)group->owner_size);
+    out += group->owner_size;
+    *out++ = 8;
+    out = put_number(out, facts->size);
+    if (facts->size > 0 && is_inline) {
+        *out++ = 9;
+        out = put_bytes(out, group->data + group->data_at, (size_t)facts->size);
+        group->data_at += (Py_ssize_t)facts->size;
+    } else if (facts->size > 0) {
+        *out++ = 10;
+        *out++ = 0x93;
+        out = put_bytes(out, group->hash, HASH_BYTES);
+        out = put_number(out, group->bundle_at);
+        out = put_number(out, group->bundle_size);
+        group->bundle_at += facts->size;
+    }
+    result = PyBytes_FromStringAndSize((const char *)start, out - start);
+    if (start != small)
+        PyMem_Free(start);
+    return result;
+}
+
+static unsigned char *put_native(unsigned char *out, const void *value, size_t size)
+{
+    memcpy(out, value, size);
+    return out + size;
+}
+
+/* None for a file that changed so lately that its signature must not be trusted. */
+static PyObject *sign_one(const Group *group, const Facts *facts)
+{
+    unsigned char signature[SIGNATURE_BYTES], *out = signature;
+    const uint8_t kind = FILE_KIND;
+    const uint16_t mode = (uint16_t)facts->mode;
+    const uint32_t attributes = NO_ATTRIBUTES;
+    const int64_t size = facts->size, mtime_ns = facts->mtime_ns, ctime_ns = facts->ctime_ns;
+    const int64_t uid = group->uid, gid = group->gid;
+    const uint64_t inode = facts->inode;
+    if (mtime_ns > group->settled_ns || ctime_ns > group->settled_ns)
+        Py_RETURN_NONE;
+    out = put_native(out, &kind, sizeof kind);
+    out = put_native(out, &size, sizeof size);
+    out = put_native(out, &mtime_ns, sizeof mtime_ns);
+    out = put_native(out, &ctime_ns, sizeof ctime_ns);
+    out = put_native(out, &inode, sizeof inode);
+    out = put_native(out, &mode, sizeof mode);
+    out = put_native(out, &uid, sizeof uid);
+    out = put_native(out, &gid, sizeof gid);
+    put_native(out, &attributes, sizeof attributes);
+    return PyBytes_FromStringAndSize((const char *)signature, sizeof signature);
+}
+
+/* --- all -------------------------------------------------------------------------------------------------------- */
+
+static int add_one(PyObject *names, PyObject *lines, Group *group, PyObject *entry)
+{
+    Facts facts;
+    PyObject *encoded, *signature, *line;
+    int added;
+    if (!take_facts(group, entry, &facts))
+        return 0;
+    encoded = encode_one(group, &facts);
+    signature = sign_one(group, &facts);
+    line = encoded == NULL || signature == NULL ? NULL : Py_BuildValue("NNL", encoded, signature, facts.size);
+    if (line == NULL)
+        return 0;
+    added = PyList_Append(names, facts.name) == 0 && PyList_Append(lines, line) == 0;
+    Py_DECREF(line);
+    return added;
+}
+
+static PyObject *entries_encode_files(PyObject *module, PyObject *args)
+{
+    Group group = {0};
+    PyObject *given, *entries, *names, *lines, *result = NULL;
+    Py_ssize_t at = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOLLy#iLy#y#LL:encode_files", &given, &group.file_type, &group.uid, &group.gid,
+                          &group.owner, &group.owner_size, &group.owner_keys, &group.inline_max, &group.data,
+                          &group.data_size, &group.hash, &group.hash_size, &group.bundle_size, &group.settled_ns))
+        return NULL;
+    if (group.owner_keys < 0 || group.owner_keys > 4 || group.inline_max > INLINE_LIMIT) {
+        PyErr_SetString(PyExc_ValueError, "owner_keys or inline_max is out of range");
+        return NULL;
+    }
+    entries = PySequence_Tuple(given);
+    if (entries == NULL)
+        return NULL;
+    names = PyList_New(0);
+    lines = PyList_New(0);
+    if (names != NULL && lines != NULL) {
+        while (at < PyTuple_Size(entries) && add_one(names, lines, &group, PyTuple_GetItem(entries, at)))
+            at++;
+        if (at == PyTuple_Size(entries) && group.data_at == group.data_size &&
+            group.bundle_at == group.bundle_size)
+            result = Py_BuildValue("OO", names, lines);
+        else if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            result = Py_None;
+            Py_INCREF(result);
+        }
+    }
+    Py_XDECREF(names);
+    Py_XDECREF(lines);
+    Py_DECREF(entries);
+    return result;
+}
+
+static PyMethodDef entries_methods[] = {
+    {"encode_files", entries_encode_files, METH_VARARGS,
+     "encode_files(entries, file_type, uid, gid, owner, owner_keys, inline_max, data, h, bundle_size, settled_ns)"
+     " -> (names, [(encoded entry, signature or None, size)]), or None if one is not ordinary"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot entries_slots[] = {
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef entries_module = {
+    PyModuleDef_HEAD_INIT, "_entries", "Entries of ordinary files, many in one call.", 0, entries_methods,
+    entries_slots,         NULL,       NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__entries(void)
+{
+    return PyModuleDef_Init(&entries_module);
+}
