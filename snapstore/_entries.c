@@ -133,9 +133,16 @@ static long long rest_of(const Group *group, long long size)
     return group->hash_size == HASH_BYTES ? group->bundle_size - group->bundle_at : -1;
 }
 
+static int take_number(PyObject *entry, Py_ssize_t at, long long *number)
+{
+    *number = PyLong_AsLongLong(PyTuple_GetItem(entry, at));
+    return *number != -1 || !PyErr_Occurred();
+}
+
 /* False, with an error set or not, for a file that is not ordinary. */
 static int take_facts(const Group *group, PyObject *entry, Facts *facts)
 {
+    long long uid, gid;
     if (!PyTuple_Check(entry) || PyTuple_Size(entry) != SCANNED_FIELDS ||
         PyTuple_GetItem(entry, TYPE_AT) != group->file_type || !is_none(entry, WINDOWS_ATTRIBUTES_AT) ||
         !is_none(entry, BIRTH_AT))
@@ -143,15 +150,14 @@ static int take_facts(const Group *group, PyObject *entry, Facts *facts)
     facts->name = PyTuple_GetItem(entry, NAME_AT);
     if (!PyBytes_Check(facts->name) || PyBytes_Size(facts->name) > NAME_MAX_BYTES)
         return 0;
-    facts->size = PyLong_AsLongLong(PyTuple_GetItem(entry, SIZE_AT));
-    facts->mtime_ns = PyLong_AsLongLong(PyTuple_GetItem(entry, MTIME_AT));
-    facts->ctime_ns = PyLong_AsLongLong(PyTuple_GetItem(entry, CTIME_AT));
     facts->inode = PyLong_AsUnsignedLongLong(PyTuple_GetItem(entry, INODE_AT));
-    facts->mode = PyLong_AsLongLong(PyTuple_GetItem(entry, MODE_AT));
-    return PyLong_AsLongLong(PyTuple_GetItem(entry, UID_AT)) == group->uid &&
-           PyLong_AsLongLong(PyTuple_GetItem(entry, GID_AT)) == group->gid && !PyErr_Occurred() && facts->size >= 0 &&
-           facts->size <= rest_of(group, facts->size) && facts->mode >= 0 && facts->mode <= MODE_MAX &&
-           facts->mtime_ns > INT64_MIN && facts->mtime_ns < INT64_MAX;
+    if (facts->inode == (unsigned long long)-1 && PyErr_Occurred())
+        return 0;
+    return take_number(entry, SIZE_AT, &facts->size) && take_number(entry, MTIME_AT, &facts->mtime_ns) &&
+           take_number(entry, CTIME_AT, &facts->ctime_ns) && take_number(entry, MODE_AT, &facts->mode) &&
+           take_number(entry, UID_AT, &uid) && take_number(entry, GID_AT, &gid) && uid == group->uid &&
+           gid == group->gid && facts->size >= 0 && facts->size <= rest_of(group, facts->size) && facts->mode >= 0 &&
+           facts->mode <= MODE_MAX && facts->mtime_ns > INT64_MIN && facts->mtime_ns < INT64_MAX;
 }
 
 static PyObject *encode_one(Group *group, const Facts *facts)
@@ -234,8 +240,12 @@ static int add_one(PyObject *names, PyObject *lines, Group *group, PyObject *ent
     if (!take_facts(group, entry, &facts))
         return 0;
     encoded = encode_one(group, &facts);
-    signature = sign_one(group, &facts);
-    line = encoded == NULL || signature == NULL ? NULL : Py_BuildValue("NNL", encoded, signature, facts.size);
+    signature = encoded == NULL ? NULL : sign_one(group, &facts);
+    if (signature == NULL) {
+        Py_XDECREF(encoded);
+        return 0;
+    }
+    line = Py_BuildValue("NNL", encoded, signature, facts.size);
     if (line == NULL)
         return 0;
     added = PyList_Append(names, facts.name) == 0 && PyList_Append(lines, line) == 0;

@@ -45,6 +45,7 @@
 #define FINGERPRINT_BYTES 16
 #define FACTS_BYTES 12
 #define ENTRY_BYTES 84
+#define EPOCH_MAX 0xffff
 #define KEYS_BYTES (KEY_BYTES + KEY_BYTES + REPOSITORY_ID_BYTES) /* voucher, child lists, repository */
 #define CHILD_LIST_LABEL "child list"
 
@@ -58,6 +59,7 @@
 #define PROBE_GAIN 32
 #define PROBE_LEVEL 1
 
+#define ZSTD_MAGIC "\x28\xb5\x2f\xfd" /* libzstd reads frames of its first versions too */
 #define ZSTD_MAGIC_BYTES 4
 #define FRAME_HAS_CHECKSUM 4 /* in the descriptor, the byte after the magic number (RFC 8878, 3.1.1.1.1) */
 #define GCM_GET_TAG 0x10     /* EVP_CTRL_AEAD_GET_TAG and _SET_TAG of openssl/evp.h */
@@ -320,9 +322,9 @@ static size_t compress(Tools *tools, const unsigned char *data, size_t size, int
 /* Whether a frame is of the kind that is written for `raw_size` bytes, and is all there is; as `codec.frame_misfit`. */
 static int fits(const unsigned char *frame, size_t size, size_t raw_size)
 {
-    return size > ZSTD_MAGIC_BYTES && raw_size > 0 && zstd.content_size(frame, size) == raw_size &&
-           zstd.dictionary(frame, size) == 0 && (frame[ZSTD_MAGIC_BYTES] & FRAME_HAS_CHECKSUM) == 0 &&
-           zstd.frame_size(frame, size) == size;
+    return size > ZSTD_MAGIC_BYTES && raw_size > 0 && memcmp(frame, ZSTD_MAGIC, ZSTD_MAGIC_BYTES) == 0 &&
+           zstd.content_size(frame, size) == raw_size && zstd.dictionary(frame, size) == 0 &&
+           (frame[ZSTD_MAGIC_BYTES] & FRAME_HAS_CHECKSUM) == 0 && zstd.frame_size(frame, size) == size;
 }
 
 typedef struct {
@@ -376,8 +378,8 @@ static void release_buffers(Buffers *given)
     memset(given, 0, sizeof *given);
 }
 
-/* None gives an empty buffer. */
-static int take_buffers(Buffers *given, PyObject *sequence)
+/* Where None is allowed it gives a buffer of nobody. */
+static int take_buffers(Buffers *given, PyObject *sequence, int none_allowed)
 {
     memset(given, 0, sizeof *given);
     given->items = PySequence_Tuple(sequence);
@@ -393,7 +395,7 @@ static int take_buffers(Buffers *given, PyObject *sequence)
     }
     for (Py_ssize_t i = 0; i < given->count; i++) {
         PyObject *item = PyTuple_GetItem(given->items, i);
-        if (item == Py_None)
+        if (item == Py_None && none_allowed)
             continue;
         if (PyObject_GetBuffer(item, &given->buffers[i], PyBUF_SIMPLE) < 0 || given->buffers[i].len > INT32_MAX) {
             if (!PyErr_Occurred())
@@ -424,7 +426,7 @@ static PyObject *sealing_hash_blobs(PyObject *module, PyObject *args)
     unsigned char *out;
     (void)module;
     if (!PyArg_ParseTuple(args, "Oy#y#:hash_blobs", &sequence, &keys, &keys_size, &which, &which_size) ||
-        !take_buffers(&blobs, sequence))
+        !take_buffers(&blobs, sequence, 0))
         return NULL;
     if (!has_size("which", which_size, blobs.count))
         goto done;
@@ -458,7 +460,7 @@ static PyObject *sealing_name_keys(PyObject *module, PyObject *args)
     Py_ssize_t key_size;
     Buffers names;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y#O:name_keys", &key, &key_size, &sequence) || !take_buffers(&names, sequence))
+    if (!PyArg_ParseTuple(args, "y#O:name_keys", &key, &key_size, &sequence) || !take_buffers(&names, sequence, 0))
         return NULL;
     if (has_size("the key", key_size, KEY_BYTES))
         result = PyBytes_FromStringAndSize(NULL, names.count * NAME_KEY_BYTES);
@@ -480,7 +482,7 @@ typedef struct {
     const unsigned char *addresses; /* id and key of each */
     const unsigned char *nonces;    /* two for each: content and child list */
     const unsigned char *keys;
-    unsigned epoch;
+    int epoch;
     int level;
     int verify;
     unsigned char *stored;
@@ -516,7 +518,7 @@ static void write_entry(const Sealing *batch, unsigned char *entry, const unsign
     memcpy(entry, blob_id, ID_BYTES);
     out = put_number(entry + ID_BYTES, (size_t)kind, 1);
     out = put_number(out, (size_t)tag, 1);
-    out = put_number(out, batch->epoch, 2);
+    out = put_number(out, (size_t)batch->epoch, 2);
     out = put_number(out, offset, 4);
     out = put_number(out, stored_size, 4);
     out = put_number(out, raw_size, 4);
@@ -529,10 +531,10 @@ static void write_entry(const Sealing *batch, unsigned char *entry, const unsign
     keyed(batch->keys, vouched, sizeof vouched, out + FINGERPRINT_BYTES, FINGERPRINT_BYTES);
 }
 
-/* Whether what was sealed gives the plaintext again. */
+/* Whether what was sealed gives the plaintext again. There is room for both, made in `seal_all`. */
 static int comes_back(Tools *tools, const Sealed *blob, const void *plaintext)
 {
-    return make_room(&tools->reopened, blob->raw_size + 1) && open_one(tools, blob, tools->reopened.bytes) == 1 &&
+    return open_one(tools, blob, tools->reopened.bytes) == 1 &&
            memcmp(tools->reopened.bytes, plaintext, blob->raw_size) == 0;
 }
 
@@ -566,36 +568,38 @@ static int seal_one(Tools *tools, Sealing *batch, Py_ssize_t at)
     return !batch->verify || comes_back(tools, &sealed, plain->buf);
 }
 
-/* Sealed bytes are gathered in `tools->stored`: how many they will be is known at the end. */
-static void seal_all(Tools *tools, Sealing *batch, size_t room, size_t largest)
+/* False without memory. Sealed bytes are gathered in `tools->stored`: how many they will be is known at the end. */
+static int seal_all(Tools *tools, Sealing *batch, size_t room, size_t largest)
 {
-    if (!make_room(&tools->stored, room) ||
-        !make_room(&tools->compressed, zstd.bound(largest > PROBE_BYTES ? largest : PROBE_BYTES))) {
-        batch->failed = 0;
-        return;
-    }
+    if (!make_room(&tools->stored, room) || (batch->verify && !make_room(&tools->reopened, largest + 1)) ||
+        !make_room(&tools->compressed, zstd.bound(largest > PROBE_BYTES ? largest : PROBE_BYTES)))
+        return 0;
     batch->stored = tools->stored.bytes;
     for (Py_ssize_t at = 0; at < batch->plain.count && batch->failed < 0; at++)
         if (!seal_one(tools, batch, at))
             batch->failed = at;
+    return 1;
 }
 
 static PyObject *seal_into_objects(Tools *tools, Sealing *batch, size_t room, size_t largest)
 {
-    PyObject *stored = NULL, *entries = PyBytes_FromStringAndSize(NULL, batch->plain.count * ENTRY_BYTES);
+    PyObject *stored, *entries = PyBytes_FromStringAndSize(NULL, batch->plain.count * ENTRY_BYTES);
+    int had_memory;
+    char *out;
     if (entries == NULL)
         return NULL;
     batch->entries = (unsigned char *)PyBytes_AsString(entries);
     Py_BEGIN_ALLOW_THREADS
-    seal_all(tools, batch, room, largest);
+    had_memory = seal_all(tools, batch, room, largest);
     Py_END_ALLOW_THREADS
-    stored = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)batch->stored_size);
+    stored = had_memory ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)batch->stored_size) : PyErr_NoMemory();
     if (stored == NULL) {
         Py_DECREF(entries);
         return NULL;
     }
+    out = PyBytes_AsString(stored);
     Py_BEGIN_ALLOW_THREADS
-    memcpy(PyBytes_AsString(stored), batch->stored, batch->stored_size);
+    memcpy(out, batch->stored, batch->stored_size);
     Py_END_ALLOW_THREADS
     return Py_BuildValue("NNn", stored, entries, batch->failed);
 }
@@ -636,10 +640,14 @@ static PyObject *sealing_seal_blobs(PyObject *module, PyObject *args)
     Py_ssize_t addresses_size, nonces_size, keys_size;
     Sealing batch = {.failed = -1};
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOy#y#y#Iip:seal_blobs", &plain, &children, &addresses, &addresses_size, &nonces,
+    if (!PyArg_ParseTuple(args, "OOy#y#y#iip:seal_blobs", &plain, &children, &addresses, &addresses_size, &nonces,
                           &nonces_size, &keys, &keys_size, &batch.epoch, &batch.level, &batch.verify))
         return NULL;
-    if (take_buffers(&batch.plain, plain) && (children == Py_None || take_buffers(&batch.children, children)) &&
+    if (batch.epoch < 0 || batch.epoch > EPOCH_MAX) {
+        PyErr_SetString(PyExc_ValueError, "epoch is out of range");
+        return NULL;
+    }
+    if (take_buffers(&batch.plain, plain, 0) && (children == Py_None || take_buffers(&batch.children, children, 0)) &&
         has_size("addresses", addresses_size, batch.plain.count * (ID_BYTES + KEY_BYTES)) &&
         has_size("nonces", nonces_size, batch.plain.count * 2 * NONCE_BYTES) &&
         has_size("keys", keys_size, KEYS_BYTES) &&
@@ -731,7 +739,7 @@ static PyObject *sealing_open_blobs(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "Oy#y#y#y#y#:open_blobs", &sealed, &addresses, &addresses_size, &tags, &tags_size,
                           &raw_sizes, &raw_sizes_size, &hash_key, &hash_key_size, &hashes, &hashes_size) ||
-        !take_buffers(&batch.sealed, sealed))
+        !take_buffers(&batch.sealed, sealed, 1))
         return NULL;
     if (has_size("addresses", addresses_size, batch.sealed.count * (ID_BYTES + KEY_BYTES)) &&
         has_size("tags", tags_size, batch.sealed.count) &&

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import zstandard
 
-from snapstore.blobs import unsealing
-from snapstore.blobs.unsealing import StoredBlob, open_each
+from snapstore.blobs import native, unsealing
+from snapstore.blobs.unsealing import StoredBlob, open_blobs
 from snapstore.crypto.blob import seal_blob
+from snapstore.crypto.keys import BlobDomain
 from snapstore.errors import DamagedObjectError, MissingObjectError, StoreUnavailableError
 from snapstore.format.tree import DirectoryLeaf, encode_node
 from snapstore.stores.memory import MemoryStore
 from snapstore.types import BlobId, PlainHash
 
 KEY, BLOB_ID = b"k" * 32, BlobId(b"i" * 32)
+DOMAIN = BlobDomain(blob_hash_key=b"h" * 32, blob_id_key=KEY)
 
 
 def contents(make_noise: Any) -> list[bytes]:
     return [b"text that repeats " * count for count in (1, 50, 3000)] + [make_noise(size, size) for size in (1, 40_000)]
 
 
-@pytest.mark.parametrize("batches", [True, False])
-def test_many_are_what_each_is_alone(
-    bench: Any, make_noise: Any, monkeypatch: pytest.MonkeyPatch, batches: bool
-) -> None:
-    monkeypatch.setattr(unsealing, "_HAS_BATCHES", batches)
+@pytest.mark.usefixtures("open_those")
+def test_many_are_what_each_is_alone(bench: Any, make_noise: Any) -> None:
     own = bench.save(*contents(make_noise))
     shared = bench.save(b"shared content" * 100, shared=True)
     reader = bench.reader()
@@ -80,11 +80,27 @@ def sealed(compressed: bytes, *, codec: int = 1, raw_size: int = 100, key: bytes
     return StoredBlob(KEY, BLOB_ID, codec, raw_size, memoryview(seal_blob(key, BLOB_ID, codec, compressed)))
 
 
-@pytest.mark.parametrize("batches", [True, False])
-def test_what_does_not_open_is_none_and_spoils_no_other(monkeypatch: pytest.MonkeyPatch, batches: bool) -> None:
-    monkeypatch.setattr(unsealing, "_HAS_BATCHES", batches)
+@pytest.fixture(params=["compiled", "batches", "one by one"])
+def open_those(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Opens blobs in each way that there is; takes what their plaintexts are."""
+    if request.param == "compiled":
+        if native.SEALING is None:
+            pytest.skip("the compiled module is not there")
+    else:
+        monkeypatch.setattr(native, "SEALING", None)
+        monkeypatch.setattr(unsealing, "_HAS_BATCHES", request.param == "batches")
+
+    def open_them(blobs: Sequence[StoredBlob | None], plains: Sequence[bytes]) -> list[bytes | None]:
+        opened = open_blobs(blobs, DOMAIN, [DOMAIN.hash(plain) for plain in plains])
+        return [None if plaintext is None else bytes(plaintext) for plaintext in opened]
+
+    return open_them
+
+
+def test_what_does_not_open_is_none_and_spoils_no_other(open_those: Any) -> None:
     plain = b"x" * 100
     frame = zstandard.ZstdCompressor().compress(plain)
+    old = b"\x27\xb5\x2f\xfd\x20" + bytes((100, 0x40, 0, 100)) + plain + b"\xc0\0\0"  # of zstd 0.7
     skippable = b"\x50\x2a\x4d\x18" + (100).to_bytes(4, "little") + plain
     bad = [
         None,
@@ -101,22 +117,29 @@ def test_what_does_not_open_is_none_and_spoils_no_other(monkeypatch: pytest.Monk
         sealed(zstandard.ZstdCompressor(write_content_size=False).compress(plain)),
         StoredBlob(KEY, BLOB_ID, 1, 100, memoryview(b"short")),
         sealed(skippable),
+        sealed(old),
         sealed(frame + b"\0"),
         sealed(frame + frame),
         sealed(frame + skippable),
     ]
     good = [sealed(frame), sealed(plain, codec=0)]
-    opened = open_each([good[0], *bad, good[1]])
-    assert [bytes(opened[0] or b""), bytes(opened[-1] or b"")] == [plain, plain]
+    opened = open_those([good[0], *bad, good[1]], [plain] * (len(bad) + 2))
+    assert [opened[0], opened[-1]] == [plain, plain]
     assert [at for at, item in enumerate(opened[1:-1]) if item is not None] == []
 
 
-@pytest.mark.parametrize("batches", [True, False])
-def test_frames_of_every_kind_of_block_open(make_noise: Any, monkeypatch: pytest.MonkeyPatch, batches: bool) -> None:
-    monkeypatch.setattr(unsealing, "_HAS_BATCHES", batches)
+def test_another_size_is_none_even_where_the_hash_is_that_of_the_content(open_those: Any) -> None:
+    for codec, content in ((1, zstandard.ZstdCompressor().compress(b"x" * 100)), (0, b"x" * 100)):
+        for raw_size in (0, 1, 99, 101, 1 << 20):
+            blobs = [sealed(content, codec=codec, raw_size=raw_size), sealed(content, codec=codec)]
+            assert open_those(blobs, [b"x" * 100] * 2) == [None, b"x" * 100]
+
+
+def test_frames_of_every_kind_of_block_open(make_noise: Any, open_those: Any) -> None:
     noise = make_noise(1, 300_000)
     plains = [b"x", bytes(1_000_000), noise, noise + bytes(400_000) + b"text that repeats " * 20_000, noise[:131_072]]
     frames = [zstandard.ZstdCompressor(level=level).compress(plain) for plain in plains for level in (-5, 3, 9)]
     raw_sizes = [len(plain) for plain in plains for _ in range(3)]
-    opened = open_each([sealed(frame, raw_size=size) for frame, size in zip(frames, raw_sizes, strict=True)])
-    assert [bytes(item or b"") for item in opened] == [plain for plain in plains for _ in range(3)]
+    expected = [plain for plain in plains for _ in range(3)]
+    blobs = [sealed(frame, raw_size=size) for frame, size in zip(frames, raw_sizes, strict=True)]
+    assert open_those(blobs, expected) == expected
