@@ -12,25 +12,40 @@ from __future__ import annotations
 import platform
 import sysconfig
 from glob import glob
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 STABLE_ABI = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
-MODULES = ["_kernel", "_entries"]
-if platform.system() == "Linux":
-    MODULES += ["_posix", "_writing", "_sealing"]
+LINUX = platform.system() == "Linux"
+MODULES = ["_kernel", *(["_posix", "_writing", "_sealing", "_entries"] if LINUX else [])]
+BLAKE3 = "snapstore/_blake3"
+NO_ASSEMBLER = [(f"BLAKE3_NO_{name}", "1") for name in ("SSE2", "SSE41", "AVX2", "AVX512")]
+OLD_LIBC = ["dl", "pthread"]  # before glibc 2.34 these are libraries of their own
 
 
-def blake3_sources() -> list[str]:
-    """Return what this machine needs of BLAKE3 as its authors ship it, in snapstore/_blake3."""
-    sources = [f"snapstore/_blake3/{name}.c" for name in ("blake3", "blake3_dispatch", "blake3_portable")]
-    if platform.machine() == "aarch64":
-        return [*sources, "snapstore/_blake3/blake3_neon.c"]
-    if platform.machine() == "x86_64":
-        return sources + sorted(glob("snapstore/_blake3/*_x86-64_unix.S"))
-    return sources
+def sealing() -> dict[str, Any]:
+    """Return what `_sealing` needs besides its source: BLAKE3 as its authors ship it, for this processor."""
+    sources = ["snapstore/_sealing_tools.c"]
+    sources += [f"{BLAKE3}/{name}.c" for name in ("blake3", "blake3_dispatch", "blake3_portable")]
+    macros: list[tuple[str, str | None]] = []
+    processor = sysconfig.get_platform().rpartition("-")[2]
+    if processor == "x86_64":
+        sources += sorted(glob(f"{BLAKE3}/*_x86-64_unix.S"))
+    elif processor == "aarch64":
+        sources.append(f"{BLAKE3}/blake3_neon.c")
+    else:
+        macros += [*NO_ASSEMBLER, ("BLAKE3_USE_NEON", "0")]
+    # A BLAKE3 of another version may be in the process, and is not to be taken for this one.
+    return {
+        "sources": sources,
+        "macros": macros,
+        "libraries": OLD_LIBC,
+        "extra_link_args": ["-Wl,-Bsymbolic"],
+        "depends": ["snapstore/_sealing_tools.h", *glob(f"{BLAKE3}/*.h")],
+    }
 
 
 class BuildExtension(build_ext):
@@ -38,21 +53,21 @@ class BuildExtension(build_ext):
 
     def build_extensions(self) -> None:
         """Build all."""
-        self.compiler.src_extensions.append(".S")
+        self.compiler.src_extensions = [*self.compiler.src_extensions, ".S"]
         super().build_extensions()
 
 
 def extension(name: str) -> Extension:
     """Return one module in C, which may be absent."""
+    more = sealing() if name == "_sealing" else {}
     return Extension(
         f"snapstore.{name}",
-        sources=[f"snapstore/{name}.c"] + (blake3_sources() if name == "_sealing" else []),
-        define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
+        sources=[f"snapstore/{name}.c", *more.pop("sources", [])],
+        define_macros=[*([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []), *more.pop("macros", [])],
         py_limited_api=STABLE_ABI,
-        # a BLAKE3 of another version may be in the process, and is not to be taken for this one
-        extra_link_args=["-Wl,-Bsymbolic"] if name == "_sealing" else [],
         extra_compile_args=[] if platform.system() == "Windows" else ["-std=c99", "-O3", "-fvisibility=hidden"],
         optional=True,
+        **more,
     )
 
 

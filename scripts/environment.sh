@@ -79,7 +79,7 @@ create_environment() {
     fi
 }
 
-# Prints what decides the installation: the build files, the kernel's source, the Python, and where the project lies.
+# Prints what decides the installation: the build files, the sources in C, the Python, and where the project lies.
 installation_stamp() {
     (
         cd "$ROOT" || exit 1
@@ -88,8 +88,8 @@ import hashlib, pathlib, sys
 
 digest = hashlib.sha256(f"{sys.version} {pathlib.Path.cwd()}".encode())
 paths = [pathlib.Path(name) for name in ("pyproject.toml", "setup.py", "snapstore/_version.py")]
-for path in paths + sorted(pathlib.Path("snapstore").rglob("*.c")):
-    if path.is_file():
+for path in paths + sorted(pathlib.Path("snapstore").rglob("*")):
+    if path.is_file() and (path in paths or path.suffix in (".c", ".h", ".S")):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
 print(digest.hexdigest())
 PY
@@ -113,10 +113,14 @@ install_project() {
 }
 
 say_kernel() {
-    if "$PYTHON" -c 'import snapstore._kernel' >/dev/null 2>&1; then
-        say "C kernel: built"
+    local module missing=""
+    for module in _kernel $([ "$(uname)" = Linux ] && echo _posix _writing _sealing _entries); do
+        "$PYTHON" -c "import snapstore.$module" >/dev/null 2>&1 || missing="$missing $module"
+    done
+    if [ -z "$missing" ]; then
+        say "compiled parts: all there"
     else
-        say "C kernel: not built (no C compiler?); everything works without it, slowly"
+        say "compiled parts: without$missing (no C compiler, or a library is missing?); all works, slowly"
     fi
 }
 

@@ -10,11 +10,6 @@
  *
  * Rules: exactly the twin's bytes, or None. Nothing is read but the objects given. Stable ABI of CPython 3.11.
  */
-#ifndef Py_LIMITED_API
-#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
-#define Py_LIMITED_API 0x030B0000
-#endif
-#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

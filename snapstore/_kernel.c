@@ -14,11 +14,6 @@
  * rubbish, but no index may ever leave the buffer because of it.
  */
 
-#ifndef Py_LIMITED_API
-#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
-#define Py_LIMITED_API 0x030B0000
-#endif
-#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>

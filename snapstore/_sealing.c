@@ -1,9 +1,9 @@
 /* Hashing, sealing and opening many blobs in one call, without the interpreter lock.
  *
- * Here: hash_blobs(), seal_blobs() and open_blobs(), which take a batch each, name_keys(), and the few functions of
- * libzstd and libcrypto that they call. Not here: which blobs are new, keys and how they are derived, randomness, packs. The twins
- * in Python are snapstore/blobs/{sealer,unsealing}.py over `snapstore.codec` and `snapstore.crypto`; what the bytes are
- * is in docs/format/05-blobs.md.
+ * Here: hash_blobs(), seal_blobs() and open_blobs(), which take a batch each, and name_keys(). Not here: the steps for
+ * one blob and the libraries (_sealing_tools.c), which blobs are new, keys and how they are derived, randomness, packs.
+ * The twins in Python are snapstore/blobs/{sealer,unsealing}.py over `snapstore.codec` and `snapstore.crypto`, and
+ * `chunking.nodes.name_key`; what the bytes are is in docs/format/05-blobs.md.
  *
  * Every call of a library from Python gives the lock away and waits to get it back, which takes longer than the work
  * on a small blob: with one call a blob two processors stood still for a quarter of the time.
@@ -18,30 +18,18 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#ifndef Py_LIMITED_API
-#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
-#define Py_LIMITED_API 0x030B0000
-#endif
-#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <dlfcn.h>
-#include <pthread.h>
+#include "_sealing_tools.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "_blake3/blake3.h"
-
-#define KEY_BYTES 32
-#define ID_BYTES 32
 #define HASH_BYTES 32
 #define NAME_KEY_BYTES 8
 #define REPOSITORY_ID_BYTES 16
-#define NONCE_BYTES 12
-#define TAG_BYTES 16
-#define OVERHEAD_BYTES (NONCE_BYTES + TAG_BYTES)
 #define FINGERPRINT_BYTES 16
 #define FACTS_BYTES 12
 #define ENTRY_BYTES 84
@@ -49,316 +37,12 @@
 #define KEYS_BYTES (KEY_BYTES + KEY_BYTES + REPOSITORY_ID_BYTES) /* voucher, child lists, repository */
 #define CHILD_LIST_LABEL "child list"
 
-#define RAW 0 /* tags, as in codec.py */
-#define ZSTD 1
 #define DATA_KIND 1 /* as in format/pack.py */
 #define TREE_KIND 2
 
-#define PROBE_BYTES 4096 /* this and the next two as in codec.py */
-#define PROBE_ALWAYS_BYTES (256 * 1024)
-#define PROBE_GAIN 32
-#define PROBE_LEVEL 1
+#define ALL_SAME (-1)
 
-#define ZSTD_MAGIC "\x28\xb5\x2f\xfd" /* libzstd reads frames of its first versions too */
-#define ZSTD_MAGIC_BYTES 4
-#define FRAME_HAS_CHECKSUM 4 /* in the descriptor, the byte after the magic number (RFC 8878, 3.1.1.1.1) */
-#define GCM_GET_TAG 0x10     /* EVP_CTRL_AEAD_GET_TAG and _SET_TAG of openssl/evp.h */
-#define GCM_SET_TAG 0x11
-#define POOL_SIZE 8
-#define ROOM_KEEP_BYTES (4 * 1024 * 1024) /* more is given back after use */
-
-/* --- libraries -------------------------------------------------------------------------------------------------- */
-
-static struct {
-    void *(*create_compressor)(void);
-    size_t (*free_compressor)(void *);
-    size_t (*compress)(void *, void *, size_t, const void *, size_t, int);
-    size_t (*bound)(size_t);
-    void *(*create_decompressor)(void);
-    size_t (*free_decompressor)(void *);
-    size_t (*decompress)(void *, void *, size_t, const void *, size_t);
-    unsigned (*is_error)(size_t);
-    unsigned long long (*content_size)(const void *, size_t);
-    unsigned (*dictionary)(const void *, size_t);
-    size_t (*frame_size)(const void *, size_t);
-} zstd;
-
-static struct {
-    void *(*fetch)(void *, const char *, const char *);
-    void *(*create)(void);
-    void (*destroy)(void *);
-    int (*encrypt_init)(void *, const void *, void *, const unsigned char *, const unsigned char *);
-    int (*encrypt_update)(void *, unsigned char *, int *, const unsigned char *, int);
-    int (*encrypt_final)(void *, unsigned char *, int *);
-    int (*decrypt_init)(void *, const void *, void *, const unsigned char *, const unsigned char *);
-    int (*decrypt_update)(void *, unsigned char *, int *, const unsigned char *, int);
-    int (*decrypt_final)(void *, unsigned char *, int *);
-    int (*control)(void *, int, int, void *);
-    void *aes_256_gcm;
-} cipher;
-
-typedef struct {
-    const char *name;
-    void *place; /* of a pointer to a function */
-} Symbol;
-
-static const Symbol zstd_symbols[] = {
-    {"ZSTD_createCCtx", &zstd.create_compressor},
-    {"ZSTD_freeCCtx", &zstd.free_compressor},
-    {"ZSTD_compressCCtx", &zstd.compress},
-    {"ZSTD_compressBound", &zstd.bound},
-    {"ZSTD_createDCtx", &zstd.create_decompressor},
-    {"ZSTD_freeDCtx", &zstd.free_decompressor},
-    {"ZSTD_decompressDCtx", &zstd.decompress},
-    {"ZSTD_isError", &zstd.is_error},
-    {"ZSTD_getFrameContentSize", &zstd.content_size},
-    {"ZSTD_getDictID_fromFrame", &zstd.dictionary},
-    {"ZSTD_findFrameCompressedSize", &zstd.frame_size},
-    {NULL, NULL},
-};
-
-static const Symbol cipher_symbols[] = {
-    {"EVP_CIPHER_fetch", &cipher.fetch},
-    {"EVP_CIPHER_CTX_new", &cipher.create},
-    {"EVP_CIPHER_CTX_free", &cipher.destroy},
-    {"EVP_EncryptInit_ex", &cipher.encrypt_init},
-    {"EVP_EncryptUpdate", &cipher.encrypt_update},
-    {"EVP_EncryptFinal_ex", &cipher.encrypt_final},
-    {"EVP_DecryptInit_ex", &cipher.decrypt_init},
-    {"EVP_DecryptUpdate", &cipher.decrypt_update},
-    {"EVP_DecryptFinal_ex", &cipher.decrypt_final},
-    {"EVP_CIPHER_CTX_ctrl", &cipher.control},
-    {NULL, NULL},
-};
-
-static int find_symbols(const char *file, const Symbol *symbols)
-{
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        return -1;
-    for (; symbols->name != NULL; symbols++) {
-        void *found = dlsym(library, symbols->name);
-        if (found == NULL)
-            return -1;
-        memcpy(symbols->place, &found, sizeof found); /* as POSIX wants it: C has no cast to a function's pointer */
-    }
-    return 0;
-}
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Done once a process, whatever number of interpreters import this; libraries stay open. */
-static int find_libraries(void)
-{
-    static int found = 0;
-    int result;
-    pthread_mutex_lock(&lock);
-    if (!found && find_symbols("libzstd.so.1", zstd_symbols) == 0 && find_symbols("libcrypto.so.3", cipher_symbols) == 0) {
-        cipher.aes_256_gcm = cipher.fetch(NULL, "AES-256-GCM", NULL);
-        found = cipher.aes_256_gcm != NULL;
-    }
-    result = found ? 0 : -1;
-    pthread_mutex_unlock(&lock);
-    return result;
-}
-
-/* --- what a thread works with ----------------------------------------------------------------------------------- */
-
-typedef struct {
-    unsigned char *bytes;
-    size_t size;
-} Room;
-
-typedef struct {
-    void *compressor;
-    void *decompressor;
-    void *cipher;
-    Room compressed;
-    Room reopened;
-    Room stored;
-} Tools;
-
-static Tools pool[POOL_SIZE];
-static int pooled = 0;
-
-static void drop_tools(Tools *tools)
-{
-    if (tools->compressor != NULL)
-        zstd.free_compressor(tools->compressor);
-    if (tools->decompressor != NULL)
-        zstd.free_decompressor(tools->decompressor);
-    if (tools->cipher != NULL)
-        cipher.destroy(tools->cipher);
-    free(tools->compressed.bytes);
-    free(tools->reopened.bytes);
-    free(tools->stored.bytes);
-    memset(tools, 0, sizeof *tools);
-}
-
-/* False without memory. Contexts are kept from call to call: making them costs as much as a small batch. */
-static int borrow_tools(Tools *tools)
-{
-    memset(tools, 0, sizeof *tools);
-    pthread_mutex_lock(&lock);
-    if (pooled > 0)
-        *tools = pool[--pooled];
-    pthread_mutex_unlock(&lock);
-    if (tools->cipher != NULL)
-        return 1;
-    tools->compressor = zstd.create_compressor();
-    tools->decompressor = zstd.create_decompressor();
-    tools->cipher = cipher.create();
-    if (tools->compressor != NULL && tools->decompressor != NULL && tools->cipher != NULL)
-        return 1;
-    drop_tools(tools);
-    return 0;
-}
-
-static void give_back(Room *room)
-{
-    if (room->size > ROOM_KEEP_BYTES) {
-        free(room->bytes);
-        memset(room, 0, sizeof *room);
-    }
-}
-
-static void return_tools(Tools *tools)
-{
-    int kept = 0;
-    give_back(&tools->compressed);
-    give_back(&tools->reopened);
-    give_back(&tools->stored);
-    pthread_mutex_lock(&lock);
-    if (pooled < POOL_SIZE) {
-        pool[pooled++] = *tools;
-        kept = 1;
-    }
-    pthread_mutex_unlock(&lock);
-    if (!kept)
-        drop_tools(tools);
-}
-
-static int make_room(Room *room, size_t size)
-{
-    unsigned char *grown;
-    if (size <= room->size)
-        return 1;
-    grown = realloc(room->bytes, size);
-    if (grown == NULL)
-        return 0;
-    room->bytes = grown;
-    room->size = size;
-    return 1;
-}
-
-/* --- primitives ------------------------------------------------------------------------------------------------- */
-
-static void digest(const void *data, size_t size, unsigned char *out, size_t out_size)
-{
-    blake3_hasher hasher;
-    blake3_hasher_init(&hasher);
-    blake3_hasher_update(&hasher, data, size);
-    blake3_hasher_finalize(&hasher, out, out_size);
-}
-
-static void keyed(const unsigned char *key, const void *data, size_t size, unsigned char *out, size_t out_size)
-{
-    blake3_hasher hasher;
-    blake3_hasher_init_keyed(&hasher, key);
-    blake3_hasher_update(&hasher, data, size);
-    blake3_hasher_finalize(&hasher, out, out_size);
-}
-
-/* nonce || ciphertext || tag into `out`, which begins with the nonce. `size` fits an int: chunks are 8 MiB at most. */
-static int seal(Tools *tools, const unsigned char *key, const unsigned char *data, size_t size,
-                const unsigned char *associated, size_t associated_size, unsigned char *out)
-{
-    int written = 0, rest = 0;
-    unsigned char *ciphertext = out + NONCE_BYTES;
-    return cipher.encrypt_init(tools->cipher, cipher.aes_256_gcm, NULL, key, out) == 1 &&
-           cipher.encrypt_update(tools->cipher, NULL, &written, associated, (int)associated_size) == 1 &&
-           (size == 0 || cipher.encrypt_update(tools->cipher, ciphertext, &written, data, (int)size) == 1) &&
-           cipher.encrypt_final(tools->cipher, ciphertext + size, &rest) == 1 && rest == 0 &&
-           (size == 0 || written == (int)size) &&
-           cipher.control(tools->cipher, GCM_GET_TAG, TAG_BYTES, ciphertext + size) == 1;
-}
-
-/* The `sealed_size - OVERHEAD_BYTES` bytes into `out`; false if they do not authenticate. */
-static int unseal(Tools *tools, const unsigned char *key, const unsigned char *sealed, size_t sealed_size,
-                  const unsigned char *associated, size_t associated_size, unsigned char *out)
-{
-    int written = 0, rest = 0;
-    size_t size = sealed_size - OVERHEAD_BYTES;
-    const unsigned char *ciphertext = sealed + NONCE_BYTES;
-    unsigned char tag[TAG_BYTES];
-    memcpy(tag, ciphertext + size, TAG_BYTES);
-    return cipher.decrypt_init(tools->cipher, cipher.aes_256_gcm, NULL, key, sealed) == 1 &&
-           cipher.decrypt_update(tools->cipher, NULL, &written, associated, (int)associated_size) == 1 &&
-           (size == 0 || cipher.decrypt_update(tools->cipher, out, &written, ciphertext, (int)size) == 1) &&
-           cipher.control(tools->cipher, GCM_SET_TAG, TAG_BYTES, tag) == 1 &&
-           cipher.decrypt_final(tools->cipher, out + size, &rest) == 1;
-}
-
-/* Whether a sample from the middle shrinks; as in codec.py. */
-static int shrinks(Tools *tools, const unsigned char *data, size_t size)
-{
-    const Room *room = &tools->compressed;
-    size_t compressed = zstd.compress(tools->compressor, room->bytes, room->size, data + (size - PROBE_BYTES) / 2,
-                                      PROBE_BYTES, PROBE_LEVEL);
-    return !zstd.is_error(compressed) && compressed < PROBE_BYTES - PROBE_BYTES / PROBE_GAIN;
-}
-
-/* The compressed size, of what is then in `tools->compressed`, or 0 where compressing saves nothing. */
-static size_t compress(Tools *tools, const unsigned char *data, size_t size, int level)
-{
-    const Room *room = &tools->compressed;
-    size_t compressed;
-    if (size >= PROBE_ALWAYS_BYTES && !shrinks(tools, data, size))
-        return 0;
-    compressed = zstd.compress(tools->compressor, room->bytes, room->size, data, size, level);
-    return zstd.is_error(compressed) || compressed >= size ? 0 : compressed;
-}
-
-/* Whether a frame is of the kind that is written for `raw_size` bytes, and is all there is; as `codec.frame_misfit`. */
-static int fits(const unsigned char *frame, size_t size, size_t raw_size)
-{
-    return size > ZSTD_MAGIC_BYTES && raw_size > 0 && memcmp(frame, ZSTD_MAGIC, ZSTD_MAGIC_BYTES) == 0 &&
-           zstd.content_size(frame, size) == raw_size && zstd.dictionary(frame, size) == 0 &&
-           (frame[ZSTD_MAGIC_BYTES] & FRAME_HAS_CHECKSUM) == 0 && zstd.frame_size(frame, size) == size;
-}
-
-typedef struct {
-    const unsigned char *key;
-    const unsigned char *blob_id;
-    const unsigned char *sealed;
-    size_t sealed_size;
-    size_t raw_size;
-    int tag;
-} Sealed;
-
-/* The plaintext of a sealed blob into `out`, of `raw_size` bytes. 0 if it does not open, -1 without memory. */
-static int open_one(Tools *tools, const Sealed *blob, unsigned char *out)
-{
-    unsigned char associated[ID_BYTES + 1], *frame;
-    size_t size;
-    if (blob->sealed_size < OVERHEAD_BYTES)
-        return 0;
-    size = blob->sealed_size - OVERHEAD_BYTES;
-    memcpy(associated, blob->blob_id, ID_BYTES);
-    associated[ID_BYTES] = (unsigned char)blob->tag;
-    if (blob->tag == RAW)
-        return size == blob->raw_size &&
-               unseal(tools, blob->key, blob->sealed, blob->sealed_size, associated, sizeof associated, out);
-    if (blob->tag != ZSTD)
-        return 0;
-    if (!make_room(&tools->compressed, size))
-        return -1;
-    frame = tools->compressed.bytes;
-    if (!unseal(tools, blob->key, blob->sealed, blob->sealed_size, associated, sizeof associated, frame) ||
-        !fits(frame, size, blob->raw_size))
-        return 0;
-    return zstd.decompress(tools->decompressor, out, blob->raw_size, frame, size) == blob->raw_size;
-}
+typedef enum { DONE, DIFFERS, REFUSED, NO_MEMORY } Outcome;
 
 /* --- arguments -------------------------------------------------------------------------------------------------- */
 
@@ -488,7 +172,8 @@ typedef struct {
     unsigned char *stored;
     size_t stored_size;
     unsigned char *entries;
-    Py_ssize_t failed; /* position of a blob that did not come back as it went in, or -1 */
+    Py_ssize_t failed; /* position of a blob that did not come back as it went in, or ALL_SAME */
+    Outcome outcome;
 } Sealing;
 
 static unsigned char *put_number(unsigned char *out, size_t value, int bytes)
@@ -531,25 +216,25 @@ static void write_entry(const Sealing *batch, unsigned char *entry, const unsign
     keyed(batch->keys, vouched, sizeof vouched, out + FINGERPRINT_BYTES, FINGERPRINT_BYTES);
 }
 
-/* Whether what was sealed gives the plaintext again. There is room for both, made in `seal_all`. */
+/* Whether what was sealed gives the plaintext again. There is room for it, made in `seal_all`. */
 static int comes_back(Tools *tools, const Sealed *blob, const void *plaintext)
 {
     return open_one(tools, blob, tools->reopened.bytes) == 1 &&
            memcmp(tools->reopened.bytes, plaintext, blob->raw_size) == 0;
 }
 
-static int seal_one(Tools *tools, Sealing *batch, Py_ssize_t at)
+static Outcome seal_one(Tools *tools, Sealing *batch, Py_ssize_t at)
 {
     const Py_buffer *plain = &batch->plain.buffers[at];
     const unsigned char *blob_id = batch->addresses + at * (ID_BYTES + KEY_BYTES), *key = blob_id + ID_BYTES;
     const unsigned char *nonces = batch->nonces + at * 2 * NONCE_BYTES, *content;
-    unsigned char associated[ID_BYTES + 1], *start = batch->stored + batch->stored_size, *out = start;
+    unsigned char associated[ID_BYTES + 1], *out = batch->stored + batch->stored_size;
     size_t raw_size = (size_t)plain->len, size, child_size = 0;
     Sealed sealed;
     if (batch->children.count) {
         memcpy(out, nonces + NONCE_BYTES, NONCE_BYTES);
         if (!seal_children(tools, batch, blob_id, &batch->children.buffers[at], out))
-            return 0;
+            return REFUSED;
         child_size = OVERHEAD_BYTES + (size_t)batch->children.buffers[at].len;
         out += child_size;
     }
@@ -560,55 +245,56 @@ static int seal_one(Tools *tools, Sealing *batch, Py_ssize_t at)
     content = size ? tools->compressed.bytes : plain->buf;
     size = size ? size : raw_size;
     if (!seal(tools, key, content, size, associated, sizeof associated, out))
-        return 0;
+        return REFUSED;
     sealed = (Sealed){key, blob_id, out, OVERHEAD_BYTES + size, raw_size, associated[ID_BYTES]};
     write_entry(batch, batch->entries + at * ENTRY_BYTES, blob_id, sealed.tag, batch->stored_size,
                 child_size + sealed.sealed_size, raw_size, child_size);
     batch->stored_size += child_size + sealed.sealed_size;
-    return !batch->verify || comes_back(tools, &sealed, plain->buf);
+    return !batch->verify || comes_back(tools, &sealed, plain->buf) ? DONE : DIFFERS;
 }
 
-/* False without memory. Sealed bytes are gathered in `tools->stored`: how many they will be is known at the end. */
-static int seal_all(Tools *tools, Sealing *batch, size_t room, size_t largest)
+/* Sealed bytes are gathered in `tools->stored`: how many they will be is known at the end. */
+static void seal_all(Tools *tools, Sealing *batch, size_t room, size_t largest)
 {
-    if (!make_room(&tools->stored, room) || (batch->verify && !make_room(&tools->reopened, largest + 1)) ||
-        !make_room(&tools->compressed, zstd.bound(largest > PROBE_BYTES ? largest : PROBE_BYTES)))
-        return 0;
-    batch->stored = tools->stored.bytes;
-    for (Py_ssize_t at = 0; at < batch->plain.count && batch->failed < 0; at++)
-        if (!seal_one(tools, batch, at))
-            batch->failed = at;
-    return 1;
-}
-
-static PyObject *seal_into_objects(Tools *tools, Sealing *batch, size_t room, size_t largest)
-{
-    PyObject *stored, *entries = PyBytes_FromStringAndSize(NULL, batch->plain.count * ENTRY_BYTES);
-    int had_memory;
-    char *out;
-    if (entries == NULL)
-        return NULL;
-    batch->entries = (unsigned char *)PyBytes_AsString(entries);
-    Py_BEGIN_ALLOW_THREADS
-    had_memory = seal_all(tools, batch, room, largest);
-    Py_END_ALLOW_THREADS
-    stored = had_memory ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)batch->stored_size) : PyErr_NoMemory();
-    if (stored == NULL) {
-        Py_DECREF(entries);
-        return NULL;
+    if (!borrow_tools(tools) || !make_room(&tools->stored, room) ||
+        (batch->verify && !make_room(&tools->reopened, largest + 1)) ||
+        !make_room(&tools->compressed, compress_room(largest))) {
+        batch->outcome = NO_MEMORY;
+        return;
     }
-    out = PyBytes_AsString(stored);
+    batch->stored = tools->stored.bytes;
+    for (Py_ssize_t at = 0; at < batch->plain.count && batch->outcome == DONE; at++) {
+        batch->outcome = seal_one(tools, batch, at);
+        if (batch->outcome == DIFFERS)
+            batch->failed = at;
+    }
+}
+
+/* The bytes that were gathered; gives the tools back. */
+static PyObject *take_stored(Tools *tools, const Sealing *batch)
+{
+    PyObject *stored = NULL;
+    char *out = NULL;
+    if (batch->outcome == NO_MEMORY)
+        PyErr_NoMemory();
+    else if (batch->outcome == REFUSED)
+        PyErr_SetString(PyExc_RuntimeError, "the system's libcrypto refused to seal");
+    else
+        stored = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)batch->stored_size);
+    if (stored != NULL)
+        out = PyBytes_AsString(stored);
     Py_BEGIN_ALLOW_THREADS
-    memcpy(out, batch->stored, batch->stored_size);
+    if (out != NULL)
+        memcpy(out, batch->stored, batch->stored_size);
+    return_tools(tools);
     Py_END_ALLOW_THREADS
-    return Py_BuildValue("NNn", stored, entries, batch->failed);
+    return stored;
 }
 
 static PyObject *seal_batch(Sealing *batch)
 {
-    PyObject *result;
+    PyObject *stored, *entries;
     Tools tools;
-    int borrowed;
     size_t room = 1, largest = 0;
     for (Py_ssize_t i = 0; i < batch->plain.count; i++) {
         size_t size = (size_t)batch->plain.buffers[i].len;
@@ -621,16 +307,18 @@ static PyObject *seal_batch(Sealing *batch)
         PyErr_SetString(PyExc_ValueError, "a batch is larger than 4 GiB");
         return NULL;
     }
+    entries = PyBytes_FromStringAndSize(NULL, batch->plain.count * ENTRY_BYTES);
+    if (entries == NULL)
+        return NULL;
+    batch->entries = (unsigned char *)PyBytes_AsString(entries);
     Py_BEGIN_ALLOW_THREADS
-    borrowed = borrow_tools(&tools);
+    seal_all(&tools, batch, room, largest);
     Py_END_ALLOW_THREADS
-    if (!borrowed)
-        return PyErr_NoMemory();
-    result = seal_into_objects(&tools, batch, room, largest);
-    Py_BEGIN_ALLOW_THREADS
-    return_tools(&tools);
-    Py_END_ALLOW_THREADS
-    return result;
+    stored = take_stored(&tools, batch);
+    if (stored != NULL)
+        return Py_BuildValue("NNn", stored, entries, batch->failed);
+    Py_DECREF(entries);
+    return NULL;
 }
 
 static PyObject *sealing_seal_blobs(PyObject *module, PyObject *args)
@@ -638,7 +326,7 @@ static PyObject *sealing_seal_blobs(PyObject *module, PyObject *args)
     PyObject *plain, *children, *result = NULL;
     const char *addresses, *nonces, *keys;
     Py_ssize_t addresses_size, nonces_size, keys_size;
-    Sealing batch = {.failed = -1};
+    Sealing batch = {.failed = ALL_SAME, .outcome = DONE};
     (void)module;
     if (!PyArg_ParseTuple(args, "OOy#y#y#iip:seal_blobs", &plain, &children, &addresses, &addresses_size, &nonces,
                           &nonces_size, &keys, &keys_size, &batch.epoch, &batch.level, &batch.verify))
@@ -669,7 +357,7 @@ typedef struct {
     const unsigned char *addresses;
     const unsigned char *tags;
     const unsigned char *raw_sizes; /* 4 bytes each, little-endian */
-    const unsigned char *hash_key;  /* NULL: the caller compares */
+    const unsigned char *hash_key;
     const unsigned char *hashes;
     unsigned char *out;
     unsigned char *opened; /* 1 for each that did */
@@ -762,9 +450,9 @@ static PyObject *sealing_open_blobs(PyObject *module, PyObject *args)
 static int sealing_exec(PyObject *module)
 {
     (void)module;
-    if (find_libraries() == 0)
+    if (find_libraries())
         return 0;
-    PyErr_SetString(PyExc_ImportError, "libzstd.so.1 and libcrypto.so.3 are not both there");
+    PyErr_SetString(PyExc_ImportError, "libzstd.so.1 and libcrypto.so.3 are not both there and able");
     return -1;
 }
 

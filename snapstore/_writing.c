@@ -16,11 +16,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#ifndef Py_LIMITED_API
-#if !defined(Py_GIL_DISABLED) && !defined(PYPY_VERSION)
-#define Py_LIMITED_API 0x030B0000
-#endif
-#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

@@ -3,8 +3,8 @@
 Here: compressing, sealing, verifying, many blobs in one go. Not here: threads, packs, deduplication.
 
 Rules: where the compiled module is there (`native`), a batch is one call of it; else it goes through `codec` and
-`crypto` blob by blob, and both ways give blobs that the other one opens. Verification unseals and decompresses the very
-bytes that will be stored and compares them with the plaintext; it guards against a compressor, a cipher or a memory
+`crypto` blob by blob, and both ways give blobs that the other one opens. Verification unseals and decompresses what was
+sealed and compares it with the plaintext; it guards against a compressor, a cipher or a memory
 module that fails silently. Everything here may run in any thread. A batch draws its randomness at once, since every
 call into the system costs a hand-over of the interpreter lock.
 """
@@ -12,6 +12,7 @@ call into the system costs a hand-over of the interpreter lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -117,17 +118,20 @@ class BlobSealer:
 
     def seal_many(self, blobs: Sequence[PlainBlob]) -> list[SealedBlob]:
         """Seal blobs of one kind in order; neighbours in a file are best neighbours here too (`compress_many`)."""
-        nonces = random_bytes(2 * NONCE_BYTES * len(blobs))
-        if native.SEALING is None:
-            return self._seal_each(blobs, nonces)
+        if native.SEALING is not None:
+            with suppress(RuntimeError):  # the system's cipher refuses: what it sealed is thrown away
+                return self._seal_at_once(native.SEALING, blobs)
+        return self._seal_each(blobs)
+
+    def _seal_at_once(self, sealing: native.Sealing, blobs: Sequence[PlainBlob]) -> list[SealedBlob]:
         children = None
         if blobs and blobs[0].children is not None:
             children = [child_prefixes(blob.children or ()) for blob in blobs]
-        stored, entries, failed = native.SEALING.seal_blobs(
+        stored, entries, failed = sealing.seal_blobs(
             [blob.plaintext for blob in blobs],
             children,
             b"".join([part for blob in blobs for part in blob[1:3]]),
-            nonces,
+            random_bytes(2 * NONCE_BYTES * len(blobs)),
             self._voucher_keys[0] + self._child_list_key + self._repository_id,
             self.keys.epoch,
             self._options.level,
@@ -141,7 +145,8 @@ class BlobSealer:
             for entry in entries_as_written(entries)
         ]
 
-    def _seal_each(self, blobs: Sequence[PlainBlob], nonces: bytes) -> list[SealedBlob]:
+    def _seal_each(self, blobs: Sequence[PlainBlob]) -> list[SealedBlob]:
+        nonces = random_bytes(2 * NONCE_BYTES * len(blobs))
         compressed = compress_many([blob.plaintext for blob in blobs], level=self._options.level)
         sealed = []
         for position, (blob, (codec, content)) in enumerate(zip(blobs, compressed, strict=True)):

@@ -113,12 +113,8 @@ class DirectoryBuilder(NodeBuilder):
         super().__init__(save, id_of)
         self._cut_key = cut_key
 
-    def add_entry(self, name: bytes, encoded: bytes, children: Sequence[BlobId], *, entries: int, size: int) -> None:
-        """Add an encoded entry. `entries` counts it and everything below it; `size` is its bytes and theirs."""
-        self.add(Item(encoded, name_key(self._cut_key, name), children, name, entries, size))
-
     def keys_of(self, names: Sequence[bytes]) -> Sequence[int]:
-        """Return the keys of many names in one call, for items that are added by `add`."""
+        """Return the keys of entries with these names, in one call."""
         if native.SEALING is None:
             return [name_key(self._cut_key, name) for name in names]
         return struct.unpack(f"<{len(names)}Q", native.SEALING.name_keys(self._cut_key, names))

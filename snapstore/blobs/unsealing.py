@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import zstandard
@@ -55,15 +56,25 @@ def open_blobs(
     blobs: Sequence[StoredBlob | None], domain: BlobDomain, plain_hashes: Sequence[PlainHash]
 ) -> list[Plaintext | None]:
     """The plaintexts, in order; None for a blob that is none, does not open or has another h."""
-    if native.SEALING is None:
-        opened = open_each(blobs)
-        for at, (plaintext, plain_hash) in enumerate(zip(opened, plain_hashes, strict=True)):
-            if plaintext is not None and domain.hash(plaintext) != plain_hash:
-                opened[at] = None
-        return opened
+    if native.SEALING is not None:
+        with suppress(MemoryError):  # all at once is too much, or one announces what it does not hold
+            return _open_at_once(native.SEALING, blobs, domain, plain_hashes)
+    opened = open_each(blobs)
+    for at, (plaintext, plain_hash) in enumerate(zip(opened, plain_hashes, strict=True)):
+        if plaintext is not None and domain.hash(plaintext) != plain_hash:
+            opened[at] = None
+    return opened
+
+
+def _open_at_once(
+    sealing: native.Sealing,
+    blobs: Sequence[StoredBlob | None],
+    domain: BlobDomain,
+    plain_hashes: Sequence[PlainHash],
+) -> list[Plaintext | None]:
     rows = [blob or _NOTHING for blob in blobs]
     sizes = [row.raw_size for row in rows]
-    plaintexts, states = native.SEALING.open_blobs(
+    plaintexts, states = sealing.open_blobs(
         [None if blob is None else blob.sealed for blob in blobs],
         b"".join([part for row in rows for part in (row.blob_id, row.key)]),
         bytes([row.codec for row in rows]),

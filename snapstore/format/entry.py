@@ -159,6 +159,16 @@ def encode_entry(entry: TreeEntry) -> bytes:
     return encode(entry_to_map(entry))
 
 
+def encode_owner(uid: int, gid: int, user: str | None, group: str | None) -> tuple[bytes, int]:
+    """The part of an entry's bytes that says whose it is, and how many of the map's keys that are."""
+    fields: dict[int, object] = {4: uid, 5: gid}
+    if user is not None:
+        fields[6] = user
+    if group is not None:
+        fields[7] = group
+    return b"".join([encode(key) + encode(value) for key, value in fields.items()]), len(fields)
+
+
 def chunk_item_value(item: ChunkItem) -> object:
     """What stands for a chunk item in msgpack."""
     if isinstance(item, Hole):

@@ -126,7 +126,7 @@ class IndexCache:
         path = self.folder / name
         try:
             with open(path, "x+b", opener=_private) as file:
-                hasher = blake3(max_threads=blake3.AUTO)
+                hasher = blake3()
                 for block in blocks:
                     file.write(block)
                     hasher.update(block)
@@ -157,7 +157,7 @@ class IndexCache:
 
     def _open(self, name: str, file_hash: bytes) -> IndexFile:
         with open(self.folder / name, "rb", buffering=0) as file:
-            hasher = blake3(max_threads=blake3.AUTO)
+            hasher = blake3()
             block = memoryview(bytearray(min(_BLOCK_BYTES, os.fstat(file.fileno()).st_size)))
             while count := file.readinto(block):
                 hasher.update(block[:count])

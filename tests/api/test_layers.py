@@ -29,6 +29,7 @@ RANKS = {
     "errors": 0, "limits": 0, "_version": 0,
     "progress": 1, "types": 1,
     "crypto": 2, "chunking": 2, "codec": 2, "_kernel": 2, "_posix": 2, "_writing": 2,
+    "_sealing": 2, "_entries": 2,
     "stores": 3, "sources": 3, "targets": 3, "format": 3,
     "blobs": 4, "station": 4,
     "operations": 5,

@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
+MODULES = ("_kernel", "_posix", "_writing", "_sealing", "_entries")
 BUILD_SECONDS = 300
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
@@ -108,7 +109,8 @@ def test_wheel_with_the_kernel(tmp_path: Path) -> None:
     wheel = build_wheel(tmp_path, {})
     names = zipfile.ZipFile(wheel).namelist()
     assert "snapstore/py.typed" in names
-    for module in ("_kernel", "_posix", "_writing") if sys.platform == "linux" else ("_kernel",):
+    assert [name for name in names if name.endswith("_blake3/LICENSE")]
+    for module in MODULES if sys.platform == "linux" else MODULES[:1]:
         assert [name for name in names if name.startswith(f"snapstore/{module}.") and name.endswith((".so", ".pyd"))]
     if sys.implementation.name == "cpython" and not hasattr(sys, "_is_gil_enabled"):
         assert "-cp311-abi3-" in wheel.name, "one wheel a platform must serve every later CPython"

@@ -54,7 +54,7 @@ def save_small(tasks: Sequence[FileTask], job: Job) -> list[FileTask]:
     limit, inline_max = job.parameters.bundle_file_max_bytes, job.parameters.inline_max_bytes
     read = _read(tasks, limit)
     attributes = read.attributes
-    if attributes is not None and can_encode(attributes) and all(task.name is task.scanned.name for task in tasks):
+    if attributes is not None and can_encode(attributes) and all(task.name == task.scanned.name for task in tasks):
         _save_ordinary(tasks, read, attributes, job)
         return []
     contents, grown = _contents(tasks, read, limit, job)

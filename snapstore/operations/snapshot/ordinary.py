@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Protocol, TypeAlias, cast
 
-from ...format.packing import encode
+from ...format.entry import encode_owner
 from ...sources.attributes import Attributes
 from ...sources.scanned import SETTLED_AFTER_NS, ScannedEntry
 from ...types import EntryType, PlainHash
@@ -72,18 +72,15 @@ def encode_ordinary(
     """
     assert _native is not None
     uid, gid = entries[0].uid, entries[0].gid
-    owner: dict[int, object] = {4: uid, 5: gid}
-    for key, name in ((6, text_or_none(attributes.user)), (7, text_or_none(attributes.group))):
-        if name is not None:
-            owner[key] = name
+    owner, owner_keys = encode_owner(uid, gid, text_or_none(attributes.user), text_or_none(attributes.group))
     plain_hash, bundle_size = bundle or (b"", 0)
     return _native.encode_files(
         entries,
         EntryType.FILE,
         uid,
         gid,
-        encode(owner)[1:],
-        len(owner),
+        owner,
+        owner_keys,
         inline_max,
         data,
         plain_hash,

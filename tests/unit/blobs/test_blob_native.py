@@ -233,6 +233,35 @@ def test_what_does_not_come_back_is_an_error(bench: Any, monkeypatch: pytest.Mon
     assert caught.value.code == "verification_failed"
 
 
+def test_where_the_cipher_refuses_the_twin_seals(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = bench.sealer()
+    hashes, blobs = blobs_of(sealer, contents(), trees=False)
+
+    class Refusing:
+        def seal_blobs(self, *arguments: Any) -> tuple[bytes, bytes, int]:
+            raise RuntimeError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "SEALING", Refusing())
+        stored = stored_of(blobs, sealer.seal_many(blobs))
+    opened = open_blobs(stored, sealer.domain(shared=False), hashes)
+    assert [bytes(item or b"") for item in opened] == contents()
+
+
+def test_without_memory_for_all_they_are_opened_one_by_one(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = bench.sealer()
+    hashes, blobs = blobs_of(sealer, contents(), trees=False)
+    stored = stored_of(blobs, sealer.seal_many(blobs))
+
+    class Narrow:
+        def open_blobs(self, *arguments: Any) -> tuple[bytes, bytes]:
+            raise MemoryError
+
+    monkeypatch.setattr(native, "SEALING", Narrow())
+    opened = open_blobs(stored, sealer.domain(shared=False), hashes)
+    assert [bytes(item or b"") for item in opened] == contents()
+
+
 def test_the_twin_too_finds_what_does_not_come_back(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = blobs_of(bench.sealer(), [b"one", b"two"], trees=False)[1]
     monkeypatch.setattr(sealer, "compress_many", lambda pieces, *, level: [(RAW, b"one"), (RAW, b"twe")])

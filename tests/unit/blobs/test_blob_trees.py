@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstore.blobs.trees import ChunkListBuilder, DirectoryBuilder
+from snapstore.blobs.trees import ChunkListBuilder, DirectoryBuilder, Item
 from snapstore.crypto.derivation import digest
 from snapstore.format.tree import (
     Chunk,
@@ -61,7 +61,8 @@ def test_directories(found: list[bytes]) -> None:
     for number, name in enumerate(sorted(found)):
         size = number % 5
         entry = TreeEntry(name=name, type=EntryType.FILE, size=size, inline=bytes(size) or None)
-        builder.add_entry(name, encode_entry(entry), [BlobId(name.ljust(32))], entries=2, size=size)
+        (key,) = builder.keys_of([name])
+        builder.add(Item(encode_entry(entry), key, [BlobId(name.ljust(32))], name, 2, size))
     level, root = builder.finish()
 
     def walk(plain_hash: PlainHash, level: int) -> tuple[list[bytes], int, int]:
@@ -136,7 +137,8 @@ def test_one_name_more_changes_few_nodes(found: list[bytes], position: int) -> N
         saved = Saved()
         builder = DirectoryBuilder(saved.save, id_of, KEY)
         for name in names:
-            builder.add_entry(name, encode_entry(TreeEntry(name=name, type=EntryType.FIFO)), [], entries=1, size=0)
+            (key,) = builder.keys_of([name])
+            builder.add(Item(encode_entry(TreeEntry(name=name, type=EntryType.FIFO)), key, [], name, 1, 0))
         builder.finish()
         return set(saved.nodes)
 

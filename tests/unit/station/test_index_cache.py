@@ -41,6 +41,14 @@ def test_what_was_kept_is_read(tmp_path: Path) -> None:
         assert modes == {0o600}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_is_left_that_a_forked_process_would_wait_for(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    keep(tmp_path, b"two" * 2_000_000)
+    assert read(tmp_path) is not None
+    assert len(os.listdir("/proc/self/task")) == before
+
+
 def test_it_is_of_one_key_and_one_owner(tmp_path: Path) -> None:
     keep(tmp_path, b"one")
     assert read(tmp_path, key=b"K" * 32) is None
