@@ -114,7 +114,7 @@ install_project() {
 
 say_kernel() {
     local module missing=""
-    for module in _kernel $([ "$(uname)" = Linux ] && echo _posix _writing _sealing _entries); do
+    for module in _kernel _entries $([ "$(uname)" = Linux ] && echo _posix _writing _sealing); do
         "$PYTHON" -c "import snapstore.$module" >/dev/null 2>&1 || missing="$missing $module"
     done
     if [ -z "$missing" ]; then

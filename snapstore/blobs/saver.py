@@ -23,8 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from ..format.index import IndexedPack
+from ..format.native import check_nodes
 from ..format.pack import BlobKind, entry_ids
-from ..format.tree import decode_node
 from ..limits import BATCH_BYTES, BATCH_ITEMS
 from ..types import BlobId, PlainHash
 from .index import BlobCopy, BlobIndex
@@ -165,8 +165,7 @@ class BlobSaver:
     def _save_nodes(self, nodes: Sequence[tuple[bytes, PlainHash, Iterable[BlobId]]]) -> None:
         try:
             if self.sealer.verifies:
-                for plaintext, _, _ in nodes:
-                    decode_node(plaintext)  # what a reader would refuse must never be stored
+                check_nodes([node[0] for node in nodes])  # what a reader would refuse must never be stored
             address = self.sealer.keys.own.address
             blobs = [PlainBlob(plaintext, *address(plain_hash), children) for plaintext, plain_hash, children in nodes]
             self._save(BlobKind.TREE, blobs, [node[1] for node in nodes], [False] * len(nodes))
