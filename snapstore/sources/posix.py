@@ -145,7 +145,12 @@ class PosixAccess:
         """Return an entry's extended attributes; no link is followed."""
         path = os.path.join(self.path, os.fsdecode(entry.name))
         if _DESCRIPTOR_PATHS:
-            return read_xattrs(b"%s/%d/%s" % (_DESCRIPTOR_PATHS, self.descriptor, entry.name), path=path)
+            found = read_xattrs(b"%s/%d/%s" % (_DESCRIPTOR_PATHS, self.descriptor, entry.name), path=path)
+            if found[0]:
+                there = self.stat(entry.name)
+                if (there.st_dev, there.st_ino) != (entry.device, entry.inode):
+                    raise replaced(path)  # they are those of whatever took its name
+            return found
         if sys.platform == "darwin":
             if entry.type in _NODES:  # opening a device may do something
                 return {}, ()

@@ -116,3 +116,14 @@ def test_names_of_owners(tmp_path: Path, source: SourceDirectory, as_root: None)
     assert (attributes.user, attributes.group) == (None, None)
     names = OwnerNames()
     assert [names.user(0), names.user(0), names.group(0), names.user(3_999_999_001)] == ["root", "root", "root", None]
+
+
+def test_a_pipe_is_not_given_the_attributes_of_what_took_its_place(tmp_path: Path, source: SourceDirectory) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    entry = source.entry(b"pipe")
+    assert source.attributes(entry).xattrs == {}
+    os.setxattr(tmp_path / "file", b"user.of_the_file", b"1")
+    os.replace(tmp_path / "file", tmp_path / "pipe")
+    found = source.attributes(entry)
+    assert found.xattrs == {}
+    assert [problem.code for problem in found.problems] == ["replaced"]
