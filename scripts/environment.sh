@@ -112,15 +112,21 @@ install_project() {
     printf '%s\n' "$stamp" >"$VENV/snapstore-stamp"
 }
 
-say_kernel() {
-    local module missing=""
-    for module in _kernel _entries $([ "$(uname)" = Linux ] && echo _posix _writing _sealing); do
-        "$PYTHON" -c "import snapstore.$module" >/dev/null 2>&1 || missing="$missing $module"
-    done
+say_compiled() {
+    local missing
+    missing=$("$PYTHON" - <<'PY'
+import sys
+
+from snapstore.compiled import optional_module
+
+names = ["_kernel", "_entries", *(["_posix", "_writing", "_sealing"] if sys.platform == "linux" else [])]
+print(*[name for name in names if optional_module(name) is None])
+PY
+    )
     if [ -z "$missing" ]; then
         say "compiled parts: all there"
     else
-        say "compiled parts: without$missing (no C compiler, or a library is missing?); all works, slowly"
+        say "compiled parts: without $missing (no C compiler, or a library is missing?); all works, slowly"
     fi
 }
 
@@ -146,5 +152,5 @@ prepare_environment() {
     create_environment
     PYTHON=$(venv_python)
     install_project
-    say_kernel
+    say_compiled
 }

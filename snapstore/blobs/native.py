@@ -9,8 +9,9 @@ Rules: no environment variable is read. Tests take a way by setting `SEALING`, s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
+
+from ..compiled import optional_module
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -26,11 +27,4 @@ class Sealing(Protocol):
     open_blobs: Callable[[Sequence[Buffer | None], bytes, bytes, bytes, bytes, bytes], tuple[bytes, bytes]]
 
 
-def _import_sealing() -> Sealing | None:
-    try:
-        return cast("Sealing", import_module("snapstore._sealing"))
-    except ImportError:
-        return None
-
-
-SEALING: Sealing | None = _import_sealing()
+SEALING: Sealing | None = optional_module("_sealing")

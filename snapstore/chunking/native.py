@@ -14,8 +14,9 @@ import warnings
 from array import array
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
+
+from ..compiled import optional_module
 
 ReadableBuffer: TypeAlias = bytes | bytearray | memoryview
 WritableBuffer: TypeAlias = bytearray | memoryview
@@ -36,14 +37,7 @@ class Kernel(Protocol):
     """Not on Windows. `snapstore.station.index_cache` has the twin."""
 
 
-def _import_kernel() -> Kernel | None:
-    try:
-        return cast("Kernel", import_module("snapstore._kernel"))
-    except ImportError:
-        return None
-
-
-KERNEL = _import_kernel()
+KERNEL: Kernel | None = optional_module("_kernel")
 
 
 @cache

@@ -9,9 +9,9 @@ nothing unusual in them, which most are. The twin has the last word on all other
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol
 
+from ..compiled import optional_module
 from .tree import decode_node
 
 
@@ -19,14 +19,7 @@ class _Native(Protocol):
     plain_leaves: Callable[[Sequence[bytes]], bytes]
 
 
-def _import_native() -> _Native | None:
-    try:
-        return cast("_Native", import_module("snapstore._entries"))
-    except ImportError:
-        return None
-
-
-_native = _import_native()
+_native: _Native | None = optional_module("_entries")
 
 
 def check_nodes(nodes: Sequence[bytes]) -> None:

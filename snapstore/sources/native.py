@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias
 
+from ..compiled import optional_module
 from ..types import EntryType, Problem
 from .attributes import SKIPPED_XATTR_PREFIXES, SKIPPED_XATTRS, Attributes, OwnerNames
 from .look import FolderLook
@@ -44,14 +44,7 @@ class Posix(Protocol):
     read_small: Callable[[int, Sequence[ScannedEntry], EntryType, int, bytes, bytes], Batch]
 
 
-def _import_posix() -> Posix | None:
-    try:
-        return cast("Posix", import_module("snapstore._posix"))
-    except ImportError:
-        return None
-
-
-POSIX: Final = _import_posix()
+POSIX: Final[Posix | None] = optional_module("_posix")
 
 
 def choose_posix(*, native: bool | None) -> Posix | None:

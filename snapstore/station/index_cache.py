@@ -36,7 +36,7 @@ from ..limits import MIB
 from .protection import make_private_folder, state_errors
 
 _VERSION: Final = 1
-_BLOCK_BYTES: Final = 4 * MIB  # below this BLAKE3 does not get out of two cores what they have
+_BLOCK_BYTES: Final = 4 * MIB  # read and hashed at a time
 _LEFT_OVER_SECONDS: Final = 86_400
 
 

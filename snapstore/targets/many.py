@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib import import_module
-from typing import Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from ..compiled import optional_module
 from ..errors import TargetError
 from .attributes import FileAttributes, owner_here
 from .directory import TargetDirectory
@@ -47,14 +47,7 @@ class _Native(Protocol):
     finish: Callable[[int, int, int, int, int], bool]
 
 
-def _import_native() -> _Native | None:
-    try:
-        return cast("_Native", import_module("snapstore._writing"))
-    except ImportError:
-        return None
-
-
-_native = _import_native()
+_native: _Native | None = optional_module("_writing")
 
 
 def can_write_many(directory: TargetDirectory) -> bool:

@@ -26,7 +26,7 @@ import snapstore
 
 PACKAGE = Path(snapstore.__path__[0])
 RANKS = {
-    "errors": 0, "limits": 0, "_version": 0,
+    "errors": 0, "limits": 0, "compiled": 0, "_version": 0,
     "progress": 1, "types": 1,
     "crypto": 2, "chunking": 2, "codec": 2, "_kernel": 2, "_posix": 2, "_writing": 2,
     "_sealing": 2, "_entries": 2,

@@ -10,9 +10,9 @@ anything else the answer is None and the caller takes the twin. Both give the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
+from ...compiled import optional_module
 from ...format.entry import encode_owner
 from ...sources.attributes import Attributes
 from ...sources.scanned import SETTLED_AFTER_NS, ScannedEntry
@@ -42,14 +42,7 @@ class _Native(Protocol):
     ]
 
 
-def _import_native() -> _Native | None:
-    try:
-        return cast("_Native", import_module("snapstore._entries"))
-    except ImportError:
-        return None
-
-
-_native = _import_native()
+_native: _Native | None = optional_module("_entries")
 
 
 def can_encode(attributes: Attributes) -> bool:
