@@ -168,6 +168,21 @@ def begin_object(store: Store) -> ObjectBuilder | None:
     return store.begin() if isinstance(store, BuildingStore) else None
 
 
+@runtime_checkable
+class RemoteStore(Protocol):
+    """What a store has besides if each call to it costs the time of a way over a network."""
+
+    @property
+    def lanes(self) -> int:
+        """How many calls at the same time gain anything, at least 2. More than these wait for each other."""
+        ...
+
+
+def lanes_of(store: Store) -> int:
+    """How many calls to a store gain from being made at the same time: 1 for a store that is not remote."""
+    return max(1, store.lanes) if isinstance(store, RemoteStore) else 1
+
+
 def is_folder(name: str) -> bool:
     """Whether a folder that holds objects can have this name."""
     elements = name.split("/")
