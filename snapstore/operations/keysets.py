@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ..blobs.naming import put_named
 from ..crypto.derivation import digest
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
 from ..errors import AccessError, DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
 from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset
-from ..format.names import dossier_path, name_matches, new_name, unb32
+from ..format.names import dossier_path, name_matches, unb32
 from ..types import DossierId, Problem
 from .context import RepositoryContext
 from .deriving import derive_alone
@@ -204,7 +205,7 @@ def publish(
             return opened
         if attempt:
             time.sleep(random.random() * _PAUSE_SECONDS)  # only so that fewer meet again
-        context.store.put(dossier_path("dossiers", dossier_id, new_name(digest(data))), data)
+        put_named(context.store, lambda name: dossier_path("dossiers", dossier_id, name), data)
         opened = reopen(context, dossier_id, opened.private)
     raise InUseError("Other stations are changing this dossier's keys at the same time. Try again.")
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 
-from ..crypto.derivation import digest
+from ..blobs.naming import put_named
 from ..crypto.entropy import random_bytes
 from ..crypto.keys import EpochKeys
 from ..crypto.secrets import normalise_secret
 from ..crypto.slots import open_master
 from ..errors import DossierExistsError, InputError, SecretRequiredError
 from ..format.keyset import PrivateHalves, Slot, SlotKind, build_keyset, make_slot
-from ..format.names import dossier_path, new_name
+from ..format.names import dossier_path
 from ..station import DossierPin, RepositoryKeys
 from ..types import DossierId
 from .context import DossierContext, RepositoryContext, not_enrolled
@@ -60,8 +60,7 @@ def create_dossier(context: RepositoryContext, name: str, secret: str | None) ->
         name=name,
         created_ns=now,
     )
-    object_name = dossier_path("dossiers", dossier_id, new_name(digest(data)))
-    context.store.put(object_name, data)
+    object_name = put_named(context.store, lambda new: dossier_path("dossiers", dossier_id, new), data)
     pin = DossierPin(
         name=name,
         keys=(dossier_keys,),

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ..blobs.naming import put_named
 from ..crypto.derivation import digest
 from ..crypto.entropy import random_bytes
 from ..crypto.kdf import KdfParameters
@@ -31,7 +32,7 @@ from ..errors import (
     TamperedError,
 )
 from ..format.config import Config, DecodedConfig, decode_config, encode_config, unite_configs
-from ..format.names import name_matches, new_name, object_path
+from ..format.names import name_matches, object_path
 from ..limits import KDF_ITERATIONS, KDF_MAX_ITERATIONS, KDF_MIN_MEMORY_KIB, KDF_NEW_MEMORY_KIB
 from ..station import RepositoryKeys, StateFolder
 from ..station.keyring import RepositoryEpoch
@@ -72,9 +73,8 @@ def init_repository(
     epoch = RepositoryEpoch(epoch=_FIRST_EPOCH, maintenance=maintenance, content=content, chunker=chunker)
     state.update_keys(config.repository_id, lambda keys: RepositoryKeys(epochs=(epoch,), dossiers=keys.dossiers))
     data = encode_config(config, MaintenanceKeys(_FIRST_EPOCH, maintenance).config)
-    name = new_name(digest(data))
     _put_readme(store)
-    store.put(object_path("config", name), data)
+    name = put_named(store, lambda new: object_path("config", new), data).rpartition("/")[2]
     _withdraw_if_late(store, name, config.repository_id)
     return RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state).hold()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 
+from ..blobs.naming import put_named
 from ..crypto.derivation import digest
 from ..errors import (
     DamagedObjectError,
@@ -20,7 +21,7 @@ from ..errors import (
     UnsupportedFormatError,
 )
 from ..format.keyset import StationRecord
-from ..format.names import dossier_folder, dossier_path, name_matches, new_name
+from ..format.names import dossier_folder, dossier_path, name_matches
 from ..format.record import RecordFacts, RecordType, decode_record, encode_record, ids_payload
 from ..types import Problem, SnapshotId
 from .clock import zone_minutes
@@ -43,7 +44,7 @@ def put_record(dossier: DossierContext, kind: RecordType, *, mandatory: bool, pa
         maintenance=maintenance,
         station_key=context.state.station.signing,
     )
-    context.store.put(dossier_path("records", dossier.id, new_name(digest(data))), data)
+    put_named(context.store, lambda name: dossier_path("records", dossier.id, name), data)
 
 
 def forgotten_snapshots(

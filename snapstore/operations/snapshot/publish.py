@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..._version import __version__
 from ...blobs.catalogue import list_packs, read_condemned
-from ...crypto.derivation import digest
+from ...blobs.naming import put_named
 from ...crypto.entropy import random_bytes
 from ...errors import (
     DamagedObjectError,
@@ -28,7 +28,7 @@ from ...errors import (
 )
 from ...format.envelope import Envelope
 from ...format.manifest import Manifest, ManifestFacts, ManifestText, SealedManifest, decode_manifest, encode_manifest
-from ...format.names import dossier_folder, dossier_path, new_name, object_path
+from ...format.names import dossier_folder, dossier_path, object_path
 from ...format.notes import SessionNote, decode_session, encode_session
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
 from ..clock import zone_minutes
@@ -76,9 +76,7 @@ def put_session_note(dossier: DossierContext) -> str:
     context = dossier.repository
     note = SessionNote(station_id=context.state.station.id, dossier_id=dossier.id, start_ns=time.time_ns())
     data = encode_session(context.newest_maintenance(), context.config.repository_id, note)
-    name = object_path("sessions", new_name(digest(data)))
-    context.store.put(name, data)
-    return name
+    return put_named(context.store, lambda name: object_path("sessions", name), data)
 
 
 def drop_old_notes(dossier: DossierContext) -> None:
@@ -175,9 +173,7 @@ def confirm(dossier: DossierContext, published: Published) -> None:
 
 def put_copy(dossier: DossierContext, folder: str, data: bytes) -> str:
     """Put a manifest's bytes under a new name; returns the name."""
-    name = dossier_path(folder, dossier.id, new_name(digest(data)))
-    dossier.repository.store.put(name, data)
-    return name
+    return put_named(dossier.repository.store, lambda name: dossier_path(folder, dossier.id, name), data)
 
 
 def drop(dossier: DossierContext, names: Sequence[str]) -> None:
