@@ -1,0 +1,79 @@
+"""Calls to a store that are made at the same time.
+
+Here: `side_by_side`. Not here: which calls those are.
+
+Rules: a store that is not remote is called in the calling thread, one call after the other, as if this were not here.
+For a remote one, threads of this call alone make the calls, at most as many as the store has lanes, and are gone when
+it returns. After an error no further call begins, those under way are waited for, and the error of the first call that
+has one is raised. Only an interruption of the calling thread itself (Ctrl-C) is not made to wait: the threads end by
+themselves when the store has answered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar
+
+from ..stores.protocol import Store, lanes_of
+
+T = TypeVar("T")
+
+_LOOK_SECONDS: Final = 0.5  # a wait without an end cannot be interrupted on Windows
+
+
+def side_by_side(store: Store, calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Make calls to a store, at the same time where that gains anything; the results are in the order of the calls."""
+    planned = list(calls)
+    lanes = min(lanes_of(store), len(planned))
+    if lanes < 2:
+        return [call() for call in planned]
+    return _Calls(planned).run(lanes)
+
+
+class _Calls(Generic[T]):
+    """Some calls and what became of them."""
+
+    def __init__(self, planned: Sequence[Callable[[], T]]) -> None:
+        self._planned = planned
+        self._results: dict[int, T] = {}
+        self._errors: dict[int, BaseException] = {}
+        self._begun = 0
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def run(self, lanes: int) -> list[T]:
+        """Make all of them."""
+        threads: list[threading.Thread] = []
+        try:
+            for number in range(lanes):
+                thread = threading.Thread(target=self._work, name=f"snapstore-lane-{number}", daemon=True)
+                thread.start()
+                threads.append(thread)
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(_LOOK_SECONDS)
+        finally:
+            self._stopped = True
+        if self._errors:
+            first = self._errors[min(self._errors)]
+            try:
+                raise first
+            finally:
+                del first  # else the error's own traceback holds it, and with it everything it saw
+                self._errors.clear()
+        return [self._results[number] for number in range(len(self._planned))]
+
+    def _work(self) -> None:
+        while (number := self._next()) is not None:
+            try:
+                self._results[number] = self._planned[number]()
+            except BaseException as error:
+                self._errors[number] = error
+
+    def _next(self) -> int | None:
+        with self._lock:
+            if self._stopped or self._errors or self._begun == len(self._planned):
+                return None
+            self._begun += 1
+            return self._begun - 1
