@@ -10,8 +10,9 @@ headers too. A condemn object that cannot be read is an error: what it condemns 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..crypto.derivation import digest
 from ..crypto.keys import MaintenanceKeys
@@ -25,6 +26,7 @@ from ..stores.protocol import Store
 from ..types import Problem, RepositoryId
 from .index import BlobIndex
 from .kept import cache_key, is_worth_keeping, keep, open_kept
+from .lanes import each_side_by_side
 from .segments import IndexFiles
 
 
@@ -104,18 +106,14 @@ def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> Loade
     if loaded is None:
         loaded = _open_kept(catalogue, listed)
     loaded.listed = listed
-    for name in names:
-        if name not in loaded.objects:
-            loaded.objects.add(name)
-            packs = _read_index(catalogue, name, loaded.problems)
-            if packs is not None:
-                loaded.merged.add(name)
-                loaded.unkept_objects += 1
-                loaded.index.load(pack for pack in packs if pack.name in listed)
-    headers = (
-        _read_pack_header(catalogue, name, size, loaded.problems)
-        for name, size in listed.items()
-        if name not in loaded.index
+    _read_indexes(catalogue, [name for name in names if name not in loaded.objects], loaded)
+    headers = each_side_by_side(
+        catalogue.store,
+        [
+            partial(_read_pack_header, catalogue, name, size, loaded.problems)
+            for name, size in listed.items()
+            if name not in loaded.index
+        ],
     )
     loaded.index.load([pack for pack in headers if pack is not None])
     for name, size, _ in loaded.index.packs():
@@ -135,6 +133,17 @@ def _open_kept(catalogue: Catalogue, listed: Mapping[str, int]) -> LoadedIndex:
         return LoadedIndex(index=BlobIndex(catalogue.files))
     index, objects = kept
     return LoadedIndex(index=index, objects=set(objects), merged=objects)
+
+
+def _read_indexes(catalogue: Catalogue, names: Sequence[str], loaded: LoadedIndex) -> None:
+    """Take what index objects say about packs that are listed."""
+    reads = [partial(_read_index, catalogue, name, loaded.problems) for name in names]
+    for name, packs in zip(names, each_side_by_side(catalogue.store, reads), strict=True):
+        loaded.objects.add(name)
+        if packs is not None:
+            loaded.merged.add(name)
+            loaded.unkept_objects += 1
+            loaded.index.load(pack for pack in packs if pack.name in loaded.listed)
 
 
 def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> list[IndexedPack] | None:

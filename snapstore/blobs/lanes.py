@@ -1,6 +1,6 @@
 """Calls to a store that are made at the same time.
 
-Here: `side_by_side`. Not here: which calls those are.
+Here: `side_by_side`, and `each_side_by_side` for many. Not here: which calls those are.
 
 Rules: a store that is not remote is called in the calling thread, one call after the other, as if this were not here.
 For a remote one, threads of this call alone make the calls, at most as many as the store has lanes, and are gone when
@@ -12,13 +12,15 @@ themselves when the store has answered.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from ..stores.protocol import Store, lanes_of
 
 T = TypeVar("T")
 
+_CALLS_PER_LANE: Final = 2  # whose results wait in memory, when there are many calls
 _LOOK_SECONDS: Final = 0.5  # a wait without an end cannot be interrupted on Windows
 
 
@@ -29,6 +31,16 @@ def side_by_side(store: Store, calls: Iterable[Callable[[], T]]) -> list[T]:
     if lanes < 2:
         return [call() for call in planned]
     return _Calls(planned).run(lanes)
+
+
+def each_side_by_side(store: Store, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield the results of any number of calls, of which some are made at the same time as in `side_by_side`."""
+    if lanes_of(store) < 2:
+        yield from (call() for call in calls)
+        return
+    waiting = iter(calls)
+    while some := list(islice(waiting, _CALLS_PER_LANE * lanes_of(store))):
+        yield from side_by_side(store, some)
 
 
 class _Calls(Generic[T]):
