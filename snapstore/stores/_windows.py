@@ -1,7 +1,7 @@
 """The few Windows calls that Python does not offer, through ctypes.
 
-Here: unbuffered reading, and the drives with their labels. Not here: any decision; readback.py and media.py use
-these.
+Here: unbuffered reading, the drives with their labels, and the volume of a path. Not here: any decision; readback.py
+and media/ use these.
 
 Rules: imported on Windows only. `ReadFile` without buffering wants sizes and addresses aligned to the sector, so
 reads go to an anonymous memory map (aligned to a page) in blocks of 1 MiB; the last read gives the rest of the file.
@@ -23,6 +23,8 @@ class Volume:
     label: str
     serial: str
     removable: bool
+    file_system: str = ""
+    read_only: bool = False
 
 
 if sys.platform == "win32":
@@ -38,6 +40,8 @@ if sys.platform == "win32":
     _INVALID_HANDLE = ctypes.c_void_p(-1).value
     _DRIVE_REMOVABLE = 2
     _DRIVE_FIXED = 3
+    _READ_ONLY_VOLUME = 0x00080000
+    _PATH_MAX_CHARS = 32768
 
     _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
     _kernel.CreateFileW.restype = wintypes.HANDLE
@@ -92,14 +96,38 @@ if sys.platform == "win32":
     def volumes() -> Iterator[Volume]:
         """All drives that are ready. A card reader without a card is not."""
         letters = _kernel.GetLogicalDrives()
-        label = ctypes.create_unicode_buffer(261)
-        serial = wintypes.DWORD()
         for number in range(26):
             root = f"{chr(ord('A') + number)}:\\"
             kind = _kernel.GetDriveTypeW(root) if letters >> number & 1 else 0
             if kind not in (_DRIVE_REMOVABLE, _DRIVE_FIXED):
                 continue
-            ready = _kernel.GetVolumeInformationW(root, label, 261, ctypes.byref(serial), None, None, None, 0)
-            if ready:
-                text = f"{serial.value >> 16:04X}-{serial.value & 0xFFFF:04X}"
-                yield Volume(root=root, label=label.value, serial=text, removable=kind == _DRIVE_REMOVABLE)
+            volume = _describe(root, removable=kind == _DRIVE_REMOVABLE)
+            if volume is not None:
+                yield volume
+
+    def volume_of(path: str) -> Volume:
+        """The volume that a path lies on: a drive, a share, or one mounted in a folder."""
+        root = ctypes.create_unicode_buffer(_PATH_MAX_CHARS)
+        if not _kernel.GetVolumePathNameW(path, root, _PATH_MAX_CHARS):
+            raise ctypes.WinError(ctypes.get_last_error())
+        volume = _describe(root.value, removable=_kernel.GetDriveTypeW(root.value) == _DRIVE_REMOVABLE)
+        if volume is None:
+            raise ctypes.WinError(ctypes.get_last_error())
+        return volume
+
+    def _describe(root: str, *, removable: bool) -> Volume | None:
+        label, file_system = ctypes.create_unicode_buffer(261), ctypes.create_unicode_buffer(261)
+        serial, flags = wintypes.DWORD(), wintypes.DWORD()
+        ready = _kernel.GetVolumeInformationW(
+            root, label, 261, ctypes.byref(serial), None, ctypes.byref(flags), file_system, 261
+        )
+        if not ready:
+            return None
+        return Volume(
+            root=root,
+            label=label.value,
+            serial=f"{serial.value >> 16:04X}-{serial.value & 0xFFFF:04X}",
+            removable=removable,
+            file_system=file_system.value,
+            read_only=bool(flags.value & _READ_ONLY_VOLUME),
+        )

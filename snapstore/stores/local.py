@@ -1,7 +1,7 @@
 """A store in a folder: an internal disk, a stick, or a mounted network drive.
 
 Here: `LocalStore`. Not here: how an object is written (building.py), the folder itself (root.py), finding the stick
-(media.py), reading past the cache (readback.py), the wording of system errors (oserrors.py).
+(media/), reading past the cache (readback.py), the wording of system errors (oserrors.py).
 
 Rules:
 - Every object comes about in a `LocalBuilder`: written under a temporary name, synced, named, read back, compared.
