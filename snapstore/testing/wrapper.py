@@ -1,123 +1,14 @@
-"""A store around a store, to be derived from.
+"""A store around a store, for those that do damage to be derived from.
 
-Here: `StoreWrapper`, which passes everything on, the builder that comes with it, and `WithoutBuilders`. Not here:
+Here: `StoreWrapper` and its builder, which are the library's own (stores/wrapper.py), and `WithoutBuilders`. Not here:
 anything that goes wrong (faults.py).
-
-Rule: nothing gets past a wrapper. What is appended to an object in the making comes to `append`, and its name to
-`publish`; a class that knows of `put` only is taken for a store that cannot build.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import BinaryIO, Self
+from ..stores.wrapper import StoreWrapper, WrappedBuilder
 
-from ..stores.protocol import Block, Comparison, ObjectBuilder, Store, StoredObject, begin_object
-
-
-class StoreWrapper:
-    """Passes everything on. Derive from it and override what is to go wrong.
-
-    A class that overrides `put` and not `publish` is a store that cannot build, so that nothing gets past its `put`.
-    """
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-
-    @property
-    def url(self) -> str:
-        """The inner store's address: a test of messages sees what a user would."""
-        return self.inner.url
-
-    def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
-        """Passed on."""
-        self.inner.put(name, data, size=size)
-
-    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
-        """Passed on."""
-        return self.inner.get(name, offset=offset, size=size)
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Passed on."""
-        return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        """Passed on."""
-        self.inner.delete(name)
-
-    def free_bytes(self) -> int | None:
-        """Passed on."""
-        return self.inner.free_bytes()
-
-    def clean_temporaries(self, station: str) -> None:
-        """Passed on."""
-        self.inner.clean_temporaries(station)
-
-    def close(self) -> None:
-        """Passed on."""
-        self.inner.close()
-
-    def begin(self) -> ObjectBuilder | None:
-        """Passed on, with a builder that comes back to `append` and `publish`."""
-        if _overrides(type(self), "put", after="publish"):
-            return None
-        builder = begin_object(self.inner)
-        return None if builder is None else WrappedBuilder(self, builder)
-
-    def append(self, builder: ObjectBuilder, data: Block) -> None:
-        """Passed on: bytes for an object that has no name yet."""
-        builder.write(data)
-
-    def publish(self, builder: ObjectBuilder, name: str, compare: Callable[[], Comparison]) -> None:
-        """Passed on: the put of an object that was built."""
-        builder.publish(name, compare)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class WrappedBuilder:
-    """A builder of the inner store that asks the wrapper before anything is written or named."""
-
-    def __init__(self, store: StoreWrapper, inner: ObjectBuilder) -> None:
-        self._store = store
-        self._inner = inner
-
-    @property
-    def size(self) -> int:
-        """The inner builder's."""
-        return self._inner.size
-
-    def write(self, data: Block) -> None:
-        """By way of `StoreWrapper.append`."""
-        self._store.append(self._inner, data)
-
-    def blocks(self) -> Iterator[Block]:
-        """Passed on."""
-        return self._inner.blocks()
-
-    def publish(self, name: str, compare: Callable[[], Comparison]) -> None:
-        """By way of `StoreWrapper.publish`."""
-        with self:
-            self._store.publish(self._inner, name, compare)
-
-    def discard(self) -> None:
-        """Passed on."""
-        self._inner.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.discard()
+__all__ = ["StoreWrapper", "WithoutBuilders", "WrappedBuilder"]
 
 
 class WithoutBuilders(StoreWrapper):
@@ -125,9 +16,3 @@ class WithoutBuilders(StoreWrapper):
 
     def begin(self) -> None:
         """None, whatever the inner store can do."""
-
-
-def _overrides(kind: type, method: str, *, after: str) -> bool:
-    """Whether a class overrides `method` further down than `after`."""
-    found = [next(place for place, base in enumerate(kind.__mro__) if name in vars(base)) for name in (method, after)]
-    return found[0] < found[1]
