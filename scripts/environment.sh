@@ -1,13 +1,16 @@
 # Prepares what scripts/test and scripts/demo run in; to be sourced by bash, with ROOT set to the project's folder.
 #
 # Here: finding a Python, the virtual environment ($SNAPSTORE_VENV, else .venv), installing the package into it, and the
-# programs that the file-system tests want. Not here: any choice of package index; pip and apt use what the machine is set to.
+# programs that the tests on file systems and servers want. Not here: any choice of package index; pip and apt use what the
+# machine is set to; starting servers, which the tests do, on loopback, with configurations of their own.
 #
 # Rules: installs again only when what decides the installation has changed; asks nothing; a missing optional thing (a C
-# compiler, file-system tools) is said and never stops the run.
+# compiler, file-system tools, a server) is said and never stops the run; no service is left running that was not there.
 
 VENV="${SNAPSTORE_VENV:-$ROOT/.venv}"
 FILE_SYSTEM_PACKAGES=(fusefat exfat-fuse exfatprogs ntfs-3g dosfstools attr acl)
+SERVER_PACKAGES=(openssh-client openssh-server vsftpd proftpd-core proftpd-mod-crypto iproute2)
+POLICY=/usr/sbin/policy-rc.d
 
 say() {
     printf '== %s\n' "$*" >&2
@@ -130,21 +133,58 @@ PY
     fi
 }
 
-# Tests on FAT, exFAT and NTFS images need these; where they cannot be had, those tests skip and say why.
-install_file_system_tools() {
-    can_install_packages || return 0
-    local missing=() package
-    for package in "${FILE_SYSTEM_PACKAGES[@]}"; do
+# Installs what is missing of some packages: install_missing WHAT PACKAGE...
+install_missing() {
+    local what=$1 missing=() package
+    shift
+    for package in "$@"; do
         dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
     done
     [ "${#missing[@]}" = 0 ] && return 0
-    say "installing file-system tools for the tests: ${missing[*]}"
+    say "installing $what for the tests: ${missing[*]}"
     refresh_package_lists
     install_packages "${missing[@]}" && return 0
     # One unknown name refuses them all: take them one by one.
     for package in "${missing[@]}"; do
         install_packages "$package" || say "could not install $package; the tests that need it will skip"
     done
+}
+
+# Tests on FAT, exFAT and NTFS images need these; where they cannot be had, those tests skip and say why.
+install_file_system_tools() {
+    can_install_packages || return 0
+    install_missing "file-system tools" "${FILE_SYSTEM_PACKAGES[@]}"
+}
+
+# Debian starts a server when it is installed, and systemd again at each start of the machine. Nobody wants that of a run of
+# tests: on a machine that has systemd servers are installed only if that is asked for (or in CI), elsewhere without a start.
+install_servers() {
+    can_install_packages || return 0
+    local package missing=""
+    for package in "${SERVER_PACKAGES[@]}"; do
+        dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+    done
+    [ -z "$missing" ] && return 0
+    if [ -d /run/systemd/system ] && [ "${CI:-}" != true ] && [ "${SNAPSTORE_TEST_INSTALL:-}" != 1 ]; then
+        say "not installed, because this machine would run them as services:$missing"
+        say "with SNAPSTORE_TEST_INSTALL=1 they are; without, the tests that need them skip"
+        return 0
+    fi
+    (
+        if [ ! -e "$POLICY" ]; then
+            trap 'rm -f "$POLICY"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$POLICY" && chmod 755 "$POLICY"  # 101: do not start it
+        fi
+        install_missing "servers" "${SERVER_PACKAGES[@]}"
+    )
+}
+
+# One more server that speaks S3, beside the one from PyPI; tests/servers knows where it comes from.
+install_object_server() {
+    local script="$ROOT/tests/servers/object_servers.py"
+    grep -qs -e '--install' "$script" || return 0
+    (cd "$ROOT" && PYTHONPATH="$ROOT:$ROOT/tests/servers" "$PYTHON" "$script" --install) ||
+        say "could not install a second S3 server; the tests that need it will skip"
 }
 
 prepare_environment() {

@@ -6,7 +6,7 @@ the code.
 
 `fat_mount`, `exfat_mount` and `ntfs_mount` are folders on image files mounted through FUSE, once a session, and
 always unmounted; `tiny_mount` is a tmpfs of 1 MiB of the test's own. Each skips, with the reason, where mounting is
-not possible. Tests make a folder of their own on a mount.
+not possible. Tests make a folder of their own on a mount. At the end of a run the plugin says which stores were tried.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, print_blob=True)
 settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile("dev")
+
+pytest_plugins = ["which_stores"]
 
 IMAGE_BYTES = 512 << 20  # sparse; an object may have 64 MiB, and FAT32 starts at 33 MiB
 COMMAND_SECONDS = 30
