@@ -7,14 +7,16 @@ Rules: data and tree blobs go into packs of their own. Several data packs are fi
 one gets a blob and what is appended at a time is shuffled, so that neighbours in a file are not neighbours in a pack.
 A pack's header is decoded again before the pack is stored. Memory holds one batch; the rest is in the builders, which
 get sealed bytes only. What is read back of a pack is compared by a hash that was taken while the pack was in memory.
-A writer that failed once refuses to go on. For one thread at a time."""
+A pack for a remote store is put while the next ones fill, and counts as stored when that is over. A writer that failed
+once refuses to go on. For one thread at a time."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from blake3 import blake3
 
@@ -22,7 +24,7 @@ from ..crypto.entropy import random_bytes
 from ..crypto.keys import MaintenanceKeys
 from ..errors import BrokenWriterError, DamagedObjectError, StationStateError
 from ..format.index import IndexedPack, encode_index
-from ..format.names import new_name, object_path, pack_path
+from ..format.names import object_path, pack_path
 from ..format.pack import (
     COUNT,
     ENTRY,
@@ -38,10 +40,14 @@ from ..format.pack import (
     padding_needed,
 )
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
-from ..stores.protocol import Block, ObjectBuilder, Store, begin_object
+from ..stores.protocol import Block, ObjectBuilder, Store, begin_object, lanes_of
 from ..types import RepositoryId
+from .naming import put_named, under_new_names
 from .sealer import SealedBlob
 from .spooled import SpooledBuilder
+from .uploading import Uploads
+
+T = TypeVar("T")
 
 _SHUFFLE_BYTES: Final = 2 * MIB  # what waits in memory to be shuffled
 _MERGE_SPARE_BYTES: Final = MIB  # left for the file system's own needs and what follows the packs
@@ -84,6 +90,18 @@ class _OpenPack:
         """Append bytes; the hash covers what was meant, not what the disk made of it."""
         self._hasher.update(data)
         self.builder.write(data)
+
+    def publish(self) -> str:
+        """Put the pack under a new name, which is returned. The builder is used up."""
+        with self.builder:
+            return under_new_names(self.digest(), self._publish_as)
+
+    def _publish_as(self, name: str) -> str:
+        if isinstance(self.builder, SpooledBuilder):
+            self.builder.put(pack_path(name), self.comparison)
+        else:
+            self.builder.publish(pack_path(name), self.comparison)
+        return name
 
     def digest(self) -> bytes:
         """Return the BLAKE3 hash of everything written."""
@@ -142,6 +160,7 @@ class PackWriter:
         self._open: dict[BlobKind, list[_OpenPack]] = {BlobKind.DATA: [], BlobKind.TREE: []}
         self._unindexed: list[IndexedPack] = []
         self._failed = False
+        self._uploads = Uploads(lanes_of(store)) if lanes_of(store) > 1 else None
         self.stored_bytes = 0
 
     def add(self, blob: SealedBlob) -> None:
@@ -151,6 +170,8 @@ class PackWriter:
     def add_many(self, blobs: Sequence[SealedBlob]) -> None:
         """Take sealed blobs of one kind; stores a pack whenever one is full. Errors of the store come out here."""
         self._guard()
+        if self._uploads is not None:
+            self._run(self._uploads.look)
         if not blobs:
             return
         kind = BlobKind(blobs[0].entry.kind)
@@ -165,12 +186,14 @@ class PackWriter:
         self._run(self._finish)
 
     def close(self) -> None:
-        """Drop what is open."""
+        """Drop what is open, and what is on its way."""
+        self._failed = True
+        if self._uploads is not None:
+            self._uploads.close()
         for packs in self._open.values():
             for pack in packs:
                 pack.builder.discard()
             packs.clear()
-        self._failed = True
 
     def _guard(self) -> None:
         if self._failed:
@@ -201,9 +224,14 @@ class PackWriter:
                     packs.pop().builder.discard()
                 if pack.entries:
                     self._store_pack(pack)
-                pack.builder.discard()
+                else:
+                    pack.builder.discard()
                 del packs[0]
+        if self._uploads is not None:
+            self._uploads.wait()
         self._write_index()
+        if self._uploads is not None:
+            self._uploads.wait()
 
     def _can_merge(self, pack: _OpenPack, other: _OpenPack) -> bool:
         """Tell whether `other` fits into `pack`, and twice into the store for a moment where both are built there."""
@@ -213,7 +241,10 @@ class PackWriter:
         return free is None or free >= other.size + _MERGE_SPARE_BYTES
 
     def _begin_pack(self) -> _OpenPack:
-        return _OpenPack(begin_object(self._store) or SpooledBuilder(self._store, self._spool))
+        builder = begin_object(self._store)
+        if builder is None and self._uploads is not None:
+            builder = SpooledBuilder(self._store, self._spool, self._uploads.go_on)
+        return _OpenPack(builder or SpooledBuilder(self._store, self._spool))
 
     def _place(self, kind: BlobKind, *, spread: bool = True) -> None:
         blobs, self._waiting[kind] = self._waiting[kind], []
@@ -244,15 +275,23 @@ class PackWriter:
         header = encode_header_of(self._maintenance, self._repository_id, entries)
         self._check_header(header, entries)
         pack.write(header)
-        size = pack.builder.size
-        name = new_name(pack.digest())
-        pack.builder.publish(pack_path(name), pack.comparison)
+        self._carry_out(pack.publish, partial(self._note_pack, pack.builder.size, entries))
+        if len(self._unindexed) >= INDEX_EVERY_PACKS:
+            self._write_index()
+
+    def _carry_out(self, put: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Put something, now or while this writer goes on, and hand what `put` returned to `done` in this thread."""
+        if self._uploads is None:
+            done(put())
+        else:
+            self._uploads.begin(put, done)
+
+    def _note_pack(self, size: int, entries: bytes, name: str) -> None:
+        """Take note of a pack that is in the store."""
         self.stored_bytes += size
         indexed = IndexedPack(name=name, pack_size=size, entries_bytes=entries)
         self._unindexed.append(indexed)
         self._on_pack(indexed)
-        if len(self._unindexed) >= INDEX_EVERY_PACKS:
-            self._write_index()
 
     def _check_header(self, header: bytes, entries: bytes) -> None:
         sealed = header[:-TRAILER_BYTES]
@@ -267,9 +306,11 @@ class PackWriter:
         if not self._unindexed:
             return
         data = encode_index(self._maintenance, self._repository_id, self._unindexed)
-        self._store.put(object_path("index", new_name(blake3(data).digest())), data)
-        self.stored_bytes += len(data)
         self._unindexed = []
+        self._carry_out(lambda: put_named(self._store, partial(object_path, "index"), data), partial(self._count, data))
+
+    def _count(self, data: bytes, _name: str) -> None:
+        self.stored_bytes += len(data)
 
 
 def _scattered(blobs: Sequence[SealedBlob], parts: int) -> list[list[SealedBlob]]:

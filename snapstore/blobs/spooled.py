@@ -26,11 +26,25 @@ from ..limits import MIB
 from ..stores.protocol import Block, Comparison, Store
 
 
-class SpooledPack(io.BufferedIOBase):
-    """`file` from its start to its end, which `compare` must hold for. Closing it leaves `file` open."""
+def _go_on() -> None:
+    """What is asked before each read where nobody can call the upload off."""
 
-    def __init__(self, file: BinaryIO, size: int, compare: Callable[[], Comparison], place: str) -> None:
+
+class SpooledPack(io.BufferedIOBase):
+    """`file` from its start to its end, which `compare` must hold for. Closing it leaves `file` open.
+
+    `go_on` is called before each read and ends the put by what it raises."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: int,
+        compare: Callable[[], Comparison],
+        place: str,
+        go_on: Callable[[], None] = _go_on,
+    ) -> None:
         self._file = file
+        self._go_on = go_on
         self._size = size
         self._compare = compare
         self._place = place
@@ -64,6 +78,7 @@ class SpooledPack(io.BufferedIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Read on. DamagedObjectError in place of the last bytes if the file is not what was written to it."""
+        self._go_on()
         position = self._file.tell()
         block = self._file.read(-1 if size is None else size)
         if not self._proven and block and position == self._compared:
@@ -93,11 +108,12 @@ class SpooledPack(io.BufferedIOBase):
 
 
 class SpooledBuilder:
-    """See `ObjectBuilder`, whose object is put when it is published."""
+    """See `ObjectBuilder`, whose object is put when it is published. `go_on`: see `SpooledPack`."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, go_on: Callable[[], None] = _go_on) -> None:
         self._store = store
         self._folder = folder
+        self._go_on = go_on
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `discard`
         self._size = 0
 
@@ -121,9 +137,13 @@ class SpooledBuilder:
     def publish(self, name: str, compare: Callable[[], Comparison]) -> None:
         """See `ObjectBuilder.publish`. DamagedObjectError if the temporary file does not give what was written."""
         with self:
-            spooled = SpooledPack(self._file, self._size, compare, str(self._folder))
-            self._store.put(name, spooled.as_file(), size=self._size)
-            spooled.prove()
+            self.put(name, compare)
+
+    def put(self, name: str, compare: Callable[[], Comparison]) -> None:
+        """As `publish`, but the builder can be put again, under another name."""
+        spooled = SpooledPack(self._file, self._size, compare, str(self._folder), self._go_on)
+        self._store.put(name, spooled.as_file(), size=self._size)
+        spooled.prove()
 
     def discard(self) -> None:
         """See `ObjectBuilder.discard`."""

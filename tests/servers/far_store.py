@@ -21,6 +21,8 @@ from snapstore.testing import StoreWrapper
 class FarStore(StoreWrapper):
     """Passes calls on after `seconds`. Cannot build objects, as remote stores cannot."""
 
+    lanes: int = 4
+
     def __init__(self, inner: Store, *, seconds: float = 0.002, lanes: int = 4) -> None:
         super().__init__(inner)
         self.seconds = seconds
@@ -38,6 +40,10 @@ class FarStore(StoreWrapper):
         self._now: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def names(self, kind: str, prefix: str = "") -> list[str]:
+        """What was called by kind and name, in the order in which the calls began."""
+        return [name for called, name in self.begun if called == kind and name.startswith(prefix)]
 
     def begin(self) -> None:
         """None."""
@@ -65,10 +71,6 @@ class FarStore(StoreWrapper):
         """Passed on."""
         with self._under_way("delete", name):
             self.inner.delete(name)
-
-    def names(self, kind: str, prefix: str = "") -> list[str]:
-        """What was called by kind and name, in the order in which the calls began."""
-        return [name for called, name in self.begun if called == kind and name.startswith(prefix)]
 
     @contextmanager
     def _under_way(self, kind: str, name: str) -> Iterator[None]:
