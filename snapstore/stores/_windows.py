@@ -33,6 +33,7 @@ if sys.platform == "win32":
     from ctypes import wintypes
 
     _GENERIC_READ = 0x80000000
+    _GENERIC_WRITE = 0x40000000
     _SHARE_ALL = 0x7
     _OPEN_EXISTING = 3
     _NO_BUFFERING = 0x20000000
@@ -62,6 +63,7 @@ if sys.platform == "win32":
         ctypes.c_void_p,
     ]
     _kernel.CloseHandle.argtypes = [wintypes.HANDLE]
+    _kernel.FlushFileBuffers.argtypes = [wintypes.HANDLE]
 
     def read_unbuffered(path: str, block_bytes: int) -> Iterator[bytes]:
         """The file's bytes in blocks, past the system's cache. `block_bytes` is a multiple of the sector size."""
@@ -114,6 +116,21 @@ if sys.platform == "win32":
         if volume is None:
             raise ctypes.WinError(ctypes.get_last_error())
         return volume
+
+    def flush_volume(path: str) -> None:
+        """Flush the drive that a path lies on. OSError where this user may not."""
+        root = ctypes.create_unicode_buffer(_PATH_MAX_CHARS)
+        if not _kernel.GetVolumePathNameW(path, root, _PATH_MAX_CHARS):
+            raise ctypes.WinError(ctypes.get_last_error())
+        device = "\\\\.\\" + root.value.removeprefix("\\\\?\\").rstrip("\\")
+        handle = _kernel.CreateFileW(device, _GENERIC_WRITE, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        try:
+            if not _kernel.FlushFileBuffers(handle):
+                raise ctypes.WinError(ctypes.get_last_error())
+        finally:
+            _kernel.CloseHandle(handle)
 
     def _describe(root: str, *, removable: bool) -> Volume | None:
         label, file_system = ctypes.create_unicode_buffer(261), ctypes.create_unicode_buffer(261)

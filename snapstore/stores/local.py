@@ -24,6 +24,7 @@ from typing import BinaryIO, Final, Self
 from ..errors import StoreError
 from ..limits import MAX_OBJECT_BYTES
 from .building import LocalBuilder
+from .media import medium_at
 from .oserrors import translated
 from .protocol import (
     TEMPORARY_FOLDER,
@@ -39,6 +40,7 @@ from .protocol import (
 from .readback import BLOCK_BYTES, READ_FLAGS, flush_folder, read_fully
 from .root import StoreRoot
 from .scan import scan_folder
+from .settling import flush_file_system
 from .source import ObjectSource
 
 _IN_USE_ON_WINDOWS: Final = 32  # ERROR_SHARING_VIOLATION
@@ -148,6 +150,11 @@ class LocalStore:
             except OSError as error:
                 if getattr(error, "winerror", None) != _IN_USE_ON_WINDOWS:
                     raise translated(error, f"remove tmp/{leftover}", self.url) from error
+
+    def settle(self) -> bool:
+        """See `SettlingStore.settle`: a medium is flushed whole. Elsewhere each object was flushed when it was put, and
+        to flush a system's disk would take the time that all other programs owe it."""
+        return medium_at(self._root.folder) is None or flush_file_system(self._root.folder)
 
     def close(self) -> None:
         """Nothing is held open between calls."""

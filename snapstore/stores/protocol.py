@@ -1,8 +1,9 @@
 """What a store is: names to bytes, and nothing more.
 
-Here: the `Store` protocol, what a listing gives, and the rules for names; and what a store may be able to do besides,
-build an object in place (`BuildingStore`). Not here: any storage (local.py, memory.py), how an address is turned into
-a store (url.py), or what the bytes mean; a store never looks into an object.
+Here: the `Store` protocol, what a listing gives, and the rules for names; and what a store may be able to do besides:
+build an object in place (`BuildingStore`), do several things at once (`RemoteStore`), have everything on its device
+(`SettlingStore`). Not here: any storage (local.py, memory.py), how an address is turned into a store (url.py), or what
+the bytes mean; a store never looks into an object.
 
 Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 - an object is put whole and durable or not at all, is never altered, and its name is used once;
@@ -166,6 +167,21 @@ class BuildingStore(Protocol):
 def begin_object(store: Store) -> ObjectBuilder | None:
     """Begin an object in a store that can build, or None where it has to be put."""
     return store.begin() if isinstance(store, BuildingStore) else None
+
+
+@runtime_checkable
+class SettlingStore(Protocol):
+    """What a store has besides if it lies on something that people unplug."""
+
+    def settle(self) -> bool:
+        """Have everything of the store on its device; whether it is. Raises nothing."""
+        ...
+
+
+def settled(store: Store) -> bool | None:
+    """Have everything on the device, and tell whether it is; None for a store that nobody unplugs."""
+    # A wrapper has `settle` in any case and answers None for a store that has not.
+    return store.settle() if isinstance(store, SettlingStore) else None
 
 
 @runtime_checkable

@@ -16,11 +16,11 @@ from .linux import Mount, disk_of, parse_mounts, removable_media, unescape_label
 from .model import ID_PREFIX_MIN_CHARS, REPOSITORY_FOLDER, Identify, Medium, find_medium
 
 if sys.platform == "win32":
-    from .windows import connected_media
+    from .windows import connected_media, medium_at
 elif sys.platform == "darwin":
-    from .macos import connected_media
+    from .macos import connected_media, medium_at
 else:
-    from .linux import connected_media
+    from .linux import connected_media, medium_at
 
 __all__ = [
     "ID_PREFIX_MIN_CHARS",
@@ -32,6 +32,7 @@ __all__ = [
     "disk_of",
     "find_medium",
     "fingerprint",
+    "medium_at",
     "parse_mounts",
     "removable_media",
     "unescape_label",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -135,14 +136,23 @@ def removable_media(
 
 def connected_media() -> list[Medium]:
     """The media connected now, as far as this user may see them."""
-    found = removable_media(
-        read_mounts(),
+    return [with_space(medium) for medium in _media_among(read_mounts())]
+
+
+def medium_at(path: str) -> Medium | None:
+    """The medium that a path lies on, without its sizes; None for one on the system's own disks."""
+    mount = mount_of(os.path.realpath(path), read_mounts())
+    return next(iter(_media_among([mount])), None) if mount is not None else None
+
+
+def _media_among(mounts: Iterable[Mount]) -> list[Medium]:
+    return removable_media(
+        mounts,
         labels=device_names("by-label"),
         uuids=device_names("by-uuid"),
         is_removable=_is_removable,
         kind_of=kind_of_device,
     )
-    return [with_space(medium) for medium in found]
 
 
 def device_names(kind: str) -> dict[str, str]:
@@ -156,11 +166,22 @@ def device_names(kind: str) -> dict[str, str]:
 def kind_of_device(device: str) -> str:
     """The file system on a device as udev's record of it says, or ""."""
     try:
-        number = os.stat(device).st_rdev
-        record = Path(f"/run/udev/data/b{os.major(number)}:{os.minor(number)}")
+        number = _device_number(os.stat(device))
+        record = Path(f"/run/udev/data/b{number}")
         return parse_udev_record(record.read_text(encoding="utf-8", errors="replace")).get("ID_FS_TYPE", "")
     except OSError:
         return ""
+
+
+if sys.platform == "win32":  # where this module is only tried
+
+    def _device_number(status: os.stat_result) -> str:
+        return "-"
+
+else:
+
+    def _device_number(status: os.stat_result) -> str:
+        return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def _is_of_the_system(path: PurePosixPath) -> bool:

@@ -20,7 +20,7 @@ from typing import Final
 
 from .model import Medium, with_space
 
-# bsize, iosize; blocks, bfree, bavail, files, ffree; fsid (2); owner, type, flags, subtype; names of type, place, device
+# bsize, iosize; blocks, free, available, files, ffree; fsid (2); owner, type, flags, subtype; three names
 _STATFS: Final = struct.Struct("=Ii 5Q 2i 4I 16s 1024s 1024s")
 _STATFS_BYTES: Final = 4096  # more than the structure has, with its reserve
 _MOUNT_READ_ONLY: Final = 0x1
@@ -87,6 +87,13 @@ if sys.platform == "darwin":
         except OSError:
             return []
         return [with_space(_medium(path)) for path in paths if os.path.ismount(path)]
+
+    def medium_at(path: str) -> Medium | None:
+        """The medium that a path lies on, without its sizes; None for one on the system's own volume."""
+        facts = volume_facts(path)
+        if facts is None or not facts.mount_point.startswith("/Volumes/"):
+            return None
+        return _medium(facts.mount_point)
 
     def _medium(path: str) -> Medium:
         facts = volume_facts(path)

@@ -38,8 +38,16 @@ def plain_kind(file_system: str) -> str:
 
 
 if sys.platform == "win32":
-    from .._windows import system_drive, volumes
+    from .._windows import system_drive, volume_of, volumes
 
     def connected_media() -> list[Medium]:
         """The drives that are ready now."""
         return [with_space(medium) for medium in media_among(volumes(), system_drive())]
+
+    def medium_at(path: str) -> Medium | None:
+        """The medium that a path lies on, without its sizes; None for one on the system's own drive."""
+        try:
+            volume = volume_of(path)
+        except OSError:
+            return None
+        return next(iter(media_among([volume], system_drive())), None)
