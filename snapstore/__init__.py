@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .entrance import init, open
     from .errors import (
         AccessError,
         AmbiguousError,
@@ -64,9 +65,8 @@ if TYPE_CHECKING:
     from .repository import (
         Dossier,
         Repository,
-        init,
-        open,
     )
+    from .stores.options import StoreOptions
     from .types import (
         BlobId,
         DossierId,
@@ -93,6 +93,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "entrance": (
+        "init",
+        "open",
+    ),
     "errors": (
         "AccessError",
         "AmbiguousError",
@@ -140,9 +144,8 @@ _HOMES = {
     "repository": (
         "Dossier",
         "Repository",
-        "init",
-        "open",
     ),
+    "stores.options": ("StoreOptions",),
     "types": (
         "BlobId",
         "DossierId",
@@ -228,6 +231,7 @@ __all__ = [
     "StationStateError",
     "StoreError",
     "StoreFullError",
+    "StoreOptions",
     "StorePermissionError",
     "StoreUnavailableError",
     "TamperedError",

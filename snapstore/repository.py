@@ -1,6 +1,7 @@
 """Repository and Dossier: what an application holds in its hands.
 
-Here: two facades whose methods only pass on what they are given. Not here: any work.
+Here: two facades whose methods only pass on what they are given. Not here: how one gets there (entrance.py), and any
+work.
 
 Operations are imported when they are first called, so that a program which embeds this starts quickly.
 
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from .limits import KDF_TARGET_SECONDS
 from .progress import Cancel, Progress
 from .types import (
     DossierId,
@@ -42,63 +42,11 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
-def init(
-    url: PathLike,
-    *,
-    protected: bool = True,
-    share: bool = False,
-    state_dir: PathLike | None = None,
-    station_name: str | None = None,
-    kdf_seconds: float = KDF_TARGET_SECONDS,
-) -> Repository:
-    """Make a repository at `url`, a folder's path or an address such as "usb:LABEL".
-
-    `protected=False` makes one whose dossiers have no secret: whoever holds the medium reads everything. `share=True`
-    lets files of 256 KiB and more that several dossiers hold be stored once. Both are for ever. `state_dir` is where
-    this station keeps its keys (default: the user's data folder), `station_name` what others see it as (default: the
-    host's name). `kdf_seconds` is how long one try of a secret should take here; 0 gives the least allowed.
-
-    Raises RepositoryExistsError, StoreError, InputError for an address that is none.
-    """
-    from .operations import opening
-    from .operations.context import station_mark
-    from .station import StateFolder
-    from .stores.url import open_store
-
-    state = StateFolder(state_dir, station_name=station_name)
-    store = open_store(url, create=True, station=station_mark(state), identify=opening.repository_ids)
-    try:
-        return Repository(
-            opening.init_repository(store, state, protected=protected, share=share, kdf_seconds=kdf_seconds)
-        )
-    except BaseException:
-        store.close()
-        raise
-
-
-def open(url: PathLike, *, state_dir: PathLike | None = None, station_name: str | None = None) -> Repository:
-    """Open the repository at `url`. No secret is needed for this.
-
-    Raises RepositoryNotFoundError, UnsupportedFormatError, DamageError if its configuration is damaged, StoreError.
-    """
-    from .operations import opening
-    from .operations.context import station_mark
-    from .station import StateFolder
-
-    state = StateFolder(state_dir, station_name=station_name)
-    store = opening.open_existing_store(url, station_mark(state))
-    try:
-        return Repository(opening.open_repository(store, state))
-    except BaseException:
-        store.close()
-        raise
-
-
 class Repository:
     """A repository that was made by `init` or opened by `open`. A context manager."""
 
     def __init__(self, context: RepositoryContext) -> None:
-        """For `init` and `open`, which callers use."""
+        """For `snapstore.init` and `snapstore.open`, which callers use."""
         self._context = context
 
     def __enter__(self) -> Self:

@@ -8,9 +8,10 @@ path is unquoted; what a store makes of a leading slash is said in its own modul
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from ..errors import InputError
 
@@ -29,33 +30,24 @@ class RemoteAddress:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take an address apart. Raises InputError, without the password in its message."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-            # The last "@" ends the user and the password: people do not quote those in their passwords.
-            if parts.hostname is None:
-                raise ValueError("no host")
-            query = tuple(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        except ValueError:
+        """Take an address apart. Raises InputError, without the password in its message or in any chained error."""
+        problem = _problem_of(url)
+        parts = None if problem else _parts_of(url)
+        if parts is None:
             scheme = url.partition(":")[0]
             raise InputError(
-                f"This is no address of a store; write {scheme}://user@host:port/path, and quote ? and # in it.",
+                f"This is no address of a store: {problem or 'it does not parse'}. Write {scheme}://user@host:port/path, "
+                "and in the user, the password and the path %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #.",
                 code="invalid_url",
-            ) from None  # the error's own text may hold the password
-        if parts.fragment:
-            raise InputError("A # in an address of a store must be written %23.", code="invalid_url")
-        path = unquote(parts.path)
-        if any(ord(letter) < 32 for letter in path):
-            raise InputError("An address of a store holds no control characters.", code="invalid_url")
+            )
         return cls(
             scheme=parts.scheme.lower(),
-            host=parts.hostname,
-            path=path.rstrip("/"),
+            host=parts.hostname or "",
+            path=unquote(parts.path).rstrip("/"),
             user=None if parts.username is None else unquote(parts.username),
             password=None if parts.password is None else unquote(parts.password),
-            port=port,
-            query=query,
+            port=parts.port,
+            query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
         )
 
     @property
@@ -68,6 +60,36 @@ class RemoteAddress:
 
     @property
     def shown(self) -> str:
-        """The address without its password; given to `parse` again it means the same place."""
-        query = "&".join(f"{quote(key)}={quote(value, safe=':/')}" for key, value in self.query)
+        """The address without its password and whatever else in it may open a door; it still means the same place."""
+        shown = [(key, value) for key, value in self.query if not _SECRET_KEY.search(key)]
+        query = "&".join(f"{quote(key)}={quote(value, safe=':/')}" for key, value in shown)
         return self.server + quote(self.path, safe="/~") + (f"?{query}" if query else "")
+
+
+_SECRET_KEY = re.compile(r"secret|pass|token|key|sas|sig|credential", re.IGNORECASE)
+
+
+def _problem_of(url: str) -> str:
+    """Why a text is no address, without any of the text; "" if it may be one."""
+    rest = url.partition("://")[2]
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in unquote(url)):
+        return "it holds control characters"
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if ":" in rest.rpartition("@")[0] and "@" in rest[len(authority) :]:
+        # Either the password has a "/" in it or the path an "@": nobody can tell, and what is taken for the path is
+        # shown everywhere.
+        return "it has an @ after the first /"
+    if "#" in rest:
+        return "it has a #"
+    return ""
+
+
+def _parts_of(url: str) -> SplitResult | None:
+    """The parts, each of which is good to use; None where there are none. No error gets out: their texts tell all."""
+    try:
+        parts = urlsplit(url)
+        if parts.query:
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
+        return parts if parts.hostname and (parts.port is None or parts.port > 0) else None
+    except ValueError:
+        return None

@@ -1,14 +1,18 @@
 r"""Addresses: from what a person types to a store.
 
-Here: `open_store` and `redact_url`. Not here: the stores themselves.
+Here: `open_store`, which also puts the wrappers around a store that its options ask for, and `redact_url`. Not here:
+the stores themselves, and the parts of a remote address (address.py).
 
     /srv/backup   backup   C:\backup   file:///srv/backup     a folder
-    usb:LABEL   usb:LABEL/folder   usb:1f3a9c                 a medium by its label, uuid or repository id (media.py)
+    usb:LABEL   usb:LABEL/folder   usb:1f3a9c                 a medium by its label, uuid or repository id (media/)
     memory:   memory:NAME                                     in memory; one NAME is one store in this process
+    sftp://user@host:port/path                                a server with SSH (package asyncssh)
+    ftp://user@host/path   ftps://user@host/path              a server with FTP, in clear or with TLS
+    s3://bucket/prefix   gs://bucket/prefix   az://container/prefix      object storage (package obstore)
 
 Rules: a `PathLike` is always a path. A text with a scheme that nobody knows is an error and never a path, so that a
 typing error makes no odd folder; a file whose name looks like a scheme is written `./a:b`. One letter before a colon
-is a drive.
+is a drive. What a remote kind of store takes to run is loaded when its address is opened.
 """
 
 from __future__ import annotations
@@ -16,25 +20,46 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ..errors import InputError, StoreUnavailableError
+from .address import RemoteAddress
 from .local import LocalStore
 from .media import REPOSITORY_FOLDER, Identify, Medium, connected_media, find_medium
+from .medium_store import MediumStore
 from .memory import MemoryStore
+from .options import StoreOptions
 from .oserrors import translated
 from .protocol import Store
+from .read_only import ReadOnlyStore
+from .retrying import Patience, RetryingStore
+from .throttled import ThrottledStore
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:")
-_AUTHORITY = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^:/@]*):(?P<secret>.*)@(?P<rest>[^@]*)", re.DOTALL
-)
 _QUERY_VALUE = re.compile(r"(?<=[?&])([^=&#]+)=[^&#]*")
-_LATER_SCHEMES: Final = frozenset({"sftp", "ftp", "ftps", "s3"})
-_KNOWN: Final = "a path, file:, usb: and memory:"
+_KNOWN: Final = "a path, file:, usb:, memory:, sftp:, ftp:, ftps:, s3:, gs: and az:"
+# Scheme to the module and class of its store, the package that it takes and the extra that brings it.
+_REMOTE: Final = {
+    "sftp": (".sftp.store", "SftpStore", "asyncssh", "sftp"),
+    "ftp": (".ftp.store", "FtpStore", None, None),
+    "ftps": (".ftp.store", "FtpStore", None, None),
+    "s3": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
+    "gs": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
+    "az": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
+}
+_ATTEMPTS_TO_OPEN: Final = 3  # somebody waits for the answer, and a wrong address looks like a server that is down
+
+
+class RemoteKind(Protocol):
+    """How the class of a remote store is called."""
+
+    def __call__(self, address: RemoteAddress, options: StoreOptions, *, create: bool, station: str) -> Store:
+        """Open it."""
+        ...
 
 
 def open_store(
@@ -44,45 +69,101 @@ def open_store(
     station: str = "unnamed",
     identify: Identify | None = None,
     media: Callable[[], Sequence[Medium]] = connected_media,
+    options: StoreOptions | None = None,
 ) -> Store:
     """The store at an address. `create` makes its folder where it is absent.
 
     `identify` gives the ids on a medium (without it, `usb:` finds labels only), and `media` what is connected.
     """
+    options = options or StoreOptions()
+    create = create and not options.read_only
+    remote = None if not isinstance(url, str) else remote_address(url)
+    if remote is not None:
+        return _wrapped(_remote_store(remote, options, create=create, station=station), options, remote=True)
     if not isinstance(url, str):
-        return LocalStore(Path(url), create=create, station=station)
-    if not url or "\0" in url:
-        raise InputError(f"{url!r} is no address of a store: give {_KNOWN}.", code="invalid_url")
-    match = _SCHEME.fullmatch(url)
-    if match is None:
-        return LocalStore(_plain_path(url), create=create, station=station)
-    scheme = match["scheme"].lower()
-    if scheme == "file":
-        return LocalStore(_file_url_path(url), create=create, station=station)
-    if scheme == "memory":
-        return MemoryStore(match["rest"])
-    if scheme == "usb":
-        root = _medium_folder(match["rest"], identify, media, create=create)
-        return LocalStore(root, create=create, station=station)
-    if scheme in _LATER_SCHEMES:
-        raise InputError(
-            f"{scheme}: stores are not in this version of snapstore: use {_KNOWN}, or mount the server as a folder.",
-            code="scheme_not_supported",
-        )
-    raise InputError(
-        f"Nothing is known of {scheme}: addresses; known are {_KNOWN}. For a file of that name put ./ before it.",
-        code="unknown_scheme",
-    )
+        store: Store = LocalStore(Path(url), create=create, station=station)
+    else:
+        scheme, rest = _split(url)
+        match scheme:
+            case "":
+                store = LocalStore(_plain_path(url), create=create, station=station)
+            case "file":
+                store = LocalStore(_file_url_path(url), create=create, station=station)
+            case "memory":
+                store = MemoryStore(rest)
+            case "usb":
+                medium, root = _medium_folder(rest, identify, media, create=create)
+                store = MediumStore(root, medium, create=create, station=station)
+            case _:
+                raise InputError(
+                    f"Nothing is known of {scheme}: addresses; known are {_KNOWN}. "
+                    "For a file of that name put ./ before it.",
+                    code="unknown_scheme",
+                )
+    return _wrapped(store, options, remote=False)
+
+
+def remote_address(url: str | os.PathLike[str]) -> RemoteAddress | None:
+    """The parts of a remote address; None for one of another kind. Raises InputError, without any password."""
+    if not isinstance(url, str) or _split(url)[0] not in _REMOTE:
+        return None
+    return RemoteAddress.parse(url)
 
 
 def redact_url(url: str) -> str:
-    """The address without its password and without the values of a query, fit for a log. A path stays as it is."""
+    """An address fit for a log: without its password and without what a query may hold of one. A path stays as it is.
+
+    What is an address of a remote store is shown as that store shows it; of what merely looks like one, everything
+    goes that might be a password.
+    """
     if "://" not in url:
         return url
-    match = _AUTHORITY.fullmatch(url)
+    try:
+        remote = remote_address(url)
+    except InputError:
+        remote = None
+    if remote is not None:
+        return remote.shown
+    scheme, _, rest = url.partition("://")
     # A password with an unquoted "/" or "@" in it must not slip through: everything up to the last "@" goes.
-    shown = f"{match['scheme']}{match['user']}:***@{match['rest']}" if match else url
-    return _QUERY_VALUE.sub(r"\1=***", shown)
+    user, at, place = rest.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return _QUERY_VALUE.sub(r"\1=***", f"{scheme}://{name}{':***' if colon else ''}{at}{place}")
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Scheme in small letters, "" for a path, and the rest."""
+    if not url or "\0" in url:
+        raise InputError(f"{url!r} is no address of a store: give {_KNOWN}.", code="invalid_url")
+    match = _SCHEME.fullmatch(url)
+    return ("", url) if match is None else (match["scheme"].lower(), match["rest"])
+
+
+def _remote_store(address: RemoteAddress, options: StoreOptions, *, create: bool, station: str) -> Store:
+    module, name, package, extra = _REMOTE[address.scheme]
+    try:
+        if package is not None:
+            import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(
+            f'Stores at {address.scheme}: addresses take the package {package}: pip install "snapstore[{extra}]"',
+            code="extra_missing",
+        ) from None
+    kind: RemoteKind = getattr(import_module(module, __package__), name)
+    patience = Patience(attempts=min(options.attempts, _ATTEMPTS_TO_OPEN))
+    return patience.attempt(lambda: kind(address, options, create=create, station=station), cancelled=lambda: False)
+
+
+def _wrapped(store: Store, options: StoreOptions, *, remote: bool) -> Store:
+    """The store with what was asked for around it. One that can build can still, unless its bandwidth is limited."""
+    up, down = options.upload_bytes_per_second, options.download_bytes_per_second
+    if up is not None or down is not None:
+        store = ThrottledStore(store, upload_bytes_per_second=up, download_bytes_per_second=down)
+    if remote:
+        store = RetryingStore(store, patience=Patience(attempts=options.attempts))
+    return ReadOnlyStore(store) if options.read_only else store
 
 
 def _plain_path(url: str) -> Path:
@@ -110,8 +191,8 @@ def _file_url_path(url: str) -> Path:
 
 def _medium_folder(
     rest: str, identify: Identify | None, media: Callable[[], Sequence[Medium]], *, create: bool
-) -> Path:
-    """The repository's folder on the medium; with `create`, the folders above it on the medium are made."""
+) -> tuple[Medium, Path]:
+    """The medium, and the repository's folder on it; with `create`, the folders above it on the medium are made."""
     wanted, _, below = rest.strip("/").partition("/")
     elements = [element for element in re.split(r"[/\\]", below) if element] or [REPOSITORY_FOLDER]
     if not wanted or any(element in (".", "..") for element in elements):
@@ -125,4 +206,4 @@ def _medium_folder(
         raise translated(error, f"make the folder {root.parent}", str(medium)) from error
     if not medium.path.is_dir():
         raise StoreUnavailableError(f"The medium {medium} was taken away: connect it and try again.")
-    return root
+    return medium, root

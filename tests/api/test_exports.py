@@ -18,7 +18,9 @@ import pytest
 
 import snapstore
 
-CALLS_AND_FACADES = {"Dossier", "Repository", "RestoreOptions", "SnapshotOptions", "__version__", "init", "open"}
+CALLS_AND_FACADES = {
+    "Dossier", "Repository", "RestoreOptions", "SnapshotOptions", "StoreOptions", "__version__", "init", "open",
+}  # fmt: skip
 NOT_NAMES_OF_OURS = {"TYPE_CHECKING", "annotations"}  # what the module needs to be written at all
 
 
