@@ -9,7 +9,9 @@
 
 VENV="${SNAPSTORE_VENV:-$ROOT/.venv}"
 FILE_SYSTEM_PACKAGES=(fusefat exfat-fuse exfatprogs ntfs-3g dosfstools attr acl)
-SERVER_PACKAGES=(openssh-client openssh-server vsftpd proftpd-core proftpd-mod-crypto iproute2)
+SERVER_PACKAGES=(openssh-client openssh-server proftpd-core proftpd-mod-crypto iproute2)
+UNPACKED_SERVERS=(vsftpd) # Debian installs one FTP server only; its libraries are libpam0g, libcap2, libssl and:
+UNPACKED_SERVERS_NEED=(libwrap0)
 POLICY=/usr/sbin/policy-rc.d
 
 say() {
@@ -177,6 +179,24 @@ install_servers() {
         fi
         install_missing "servers" "${SERVER_PACKAGES[@]}"
     )
+}
+
+# Unpacked beside the environment and not installed: find_program in tests/servers/server.py looks there.
+unpack_servers() {
+    command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 0
+    local package downloads
+    for package in "${UNPACKED_SERVERS[@]}"; do
+        [ -x "$VENV/servers/usr/sbin/$package" ] || command -v "$package" >/dev/null 2>&1 && continue
+        say "unpacking $package for the tests"
+        if can_install_packages; then
+            install_missing "libraries" "${UNPACKED_SERVERS_NEED[@]}"
+            refresh_package_lists
+        fi
+        downloads=$(mktemp -d "$VENV/unpacking.XXXXXX")
+        (cd "$downloads" && apt-get download -qq "$package" && dpkg-deb -x ./"$package"_*.deb "$VENV/servers") \
+            </dev/null >/dev/null 2>&1 || say "could not unpack $package; the tests that need it will skip"
+        rm -rf "$downloads"
+    done
 }
 
 # One more server that speaks S3, beside the one from PyPI; tests/servers knows where it comes from.

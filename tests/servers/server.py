@@ -5,7 +5,10 @@ Rule: a server that cannot be had raises `ServerMissingError` with the reason, a
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +38,18 @@ class Server:
     start: Callable[[], None] = lambda: None
     behind: Callable[[int], Server] | None = None
     """The same server as seen through a proxy at another port of the same host."""
+
+
+def find_program(name: str) -> str:
+    """Return the path of a server's program. Raises ServerMissingError where it is not installed.
+
+    Those that Debian does not install together (vsftpd and ProFTPD) scripts/test unpacks beside the environment.
+    """
+    unpacked = [os.path.join(sys.prefix, "servers", "usr", folder) for folder in ("sbin", "bin")]
+    places = [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", *unpacked]
+    if path := shutil.which(name, path=os.pathsep.join(places)):
+        return path
+    raise ServerMissingError(f"not installed: {name}")
 
 
 def free_port() -> int:
