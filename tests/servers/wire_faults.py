@@ -75,7 +75,8 @@ class Link:
         self.client = client
         self.server = server
         self.spoke_last = SERVER  # so that the first thing a client says is a burst
-        self.depth = 0  # of the request under way, in the chain of dependent trips
+        self.sent_depth = 0  # of the newest request, in the chain of dependent trips
+        self.arrived_depth = 0  # of the newest request that has reached the server
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
@@ -187,7 +188,7 @@ class FaultyWire:
         def start() -> Counts:
             before, self.counts, self._faults, self._answered_depth = self.counts, Counts(), Faults(), 0
             for link in self._links:
-                link.depth = 0
+                link.sent_depth = link.arrived_depth = 0
             return before
 
         return self._call(start)
@@ -281,15 +282,17 @@ class FaultyWire:
         self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[..., Any]
     ) -> None:
         """Pass on what comes, later by the delay; `look` counts it and says what is passed on and how it ends."""
-        under_way: asyncio.Queue[tuple[float, bytes, str]] = asyncio.Queue(maxsize=256)
+        under_way: asyncio.Queue[tuple[float, int, bytes, str]] = asyncio.Queue(maxsize=256)
 
         async def deliver() -> None:
             while True:
-                due, data, ending = await under_way.get()
+                due, depth, data, ending = await under_way.get()
                 await asyncio.sleep(max(0.0, due - self._loop.time()))
                 await self._flowing.wait()
                 if writer is link.client:
-                    self._answered_depth = max(self._answered_depth, link.depth)
+                    self._answered_depth = max(self._answered_depth, depth)
+                else:
+                    link.arrived_depth = depth
                 writer.write(data)
                 await writer.drain()
                 if ending:
@@ -310,7 +313,8 @@ class FaultyWire:
                 data = await reader.read(CHUNK_BYTES)
                 await self._flowing.wait()
                 passed, ending = await look(link, data) if data else (b"", END)
-                await under_way.put((self._loop.time() + self.delay_seconds, passed, ending))
+                depth = link.arrived_depth if writer is link.client else link.sent_depth
+                await under_way.put((self._loop.time() + self.delay_seconds, depth, passed, ending))
             await delivering
         finally:
             delivering.cancel()
@@ -319,9 +323,9 @@ class FaultyWire:
         counts, faults = self.counts, self._faults
         if link.spoke_last == SERVER:
             link.spoke_last = CLIENT
-            link.depth = self._answered_depth + 1
+            link.sent_depth = self._answered_depth + 1
             counts.bursts += 1
-            counts.dependent_trips = max(counts.dependent_trips, link.depth)
+            counts.dependent_trips = max(counts.dependent_trips, link.sent_depth)
             if counts.bursts >= faults.reset_burst and faults.reset_burst_times > 0:
                 faults.reset_burst_times -= 1
                 if faults.reset_all:
