@@ -9,6 +9,7 @@ the same bytes."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from ..format.keyset import StationRecord, station_id
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
 from ..station import LastSnapshot
+from ..stores.cached import warm
 from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
@@ -90,7 +92,9 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
     last = medium.last()  # before the list: another run may end meanwhile
     opened = {item.names: item for item in known.manifests} if known is not None else {}
-    for copies in _listed(dossier).values():
+    listed = _listed(dossier)
+    warm(context.store, [max(item.name for item in copies) for copies in listed.values()])
+    for copies in listed.values():
         manifest = _known(copies, opened, signers)
         if manifest is None:
             manifest = _read(dossier, copies, signers, history.problems)
@@ -109,9 +113,16 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     return history
 
 
+def history_look(dossier: DossierContext) -> contextlib.AbstractContextManager[None]:
+    """List what `read_history` will, side by side; manifests after their ok copies: see the order of a forget."""
+    folder = dossier_folder(dossier.id)
+    return dossier.repository.one_look(("dossiers", f"ok/{folder}", f"records/{folder}"), (f"snapshots/{folder}",))
+
+
 def review_history(dossier: DossierContext) -> HistoryReview:
     """Return the history as callers see it."""
-    history = read_history(dossier)
+    with history_look(dossier):
+        history = read_history(dossier)
     return HistoryReview(
         snapshots=tuple(snapshot_of(item) for item in history.manifests),
         missing=tuple(history.missing),

@@ -21,6 +21,7 @@ from ..crypto.slots import open_master
 from ..errors import AccessError, DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
 from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset
 from ..format.names import dossier_path, name_matches, unb32
+from ..stores.cached import warm
 from ..types import DossierId, Problem
 from .context import RepositoryContext
 from .deriving import derive_alone
@@ -58,7 +59,9 @@ def read_keysets(
     made-up one may come first: whoever opens one with a secret goes on to the next if it does not open."""
     pins = context.held_keys().dossiers
     found: dict[DossierId, list[StoredKeyset]] = {}
-    for item in context.store.list("dossiers"):
+    listed = list(context.store.list("dossiers"))
+    warm(context.store, [item.name for item in listed])
+    for item in listed:
         try:
             stored = _read(context, item.name)
         except ObjectNotFoundError:

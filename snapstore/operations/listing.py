@@ -12,7 +12,7 @@ import re
 from ..errors import AmbiguousError, SnapshotNotFoundError
 from ..types import Snapshot
 from .context import DossierContext
-from .history import ReadManifest, read_history
+from .history import ReadManifest, history_look, read_history
 
 _RELATIVE = re.compile(r"latest(?:~(\d{1,9}))?")
 _ID_PART = re.compile(r"[0-9a-f]{4,32}")
@@ -20,7 +20,8 @@ _ID_PART = re.compile(r"[0-9a-f]{4,32}")
 
 def find_manifest(dossier: DossierContext, wanted: Snapshot | str) -> ReadManifest:
     """Return the manifest that `wanted` names. Raises SnapshotNotFoundError, AmbiguousError."""
-    manifests = read_history(dossier).manifests
+    with history_look(dossier):
+        manifests = read_history(dossier).manifests
     name = wanted if isinstance(wanted, str) else wanted.name
     relative = _RELATIVE.fullmatch(name)
     if relative is not None:

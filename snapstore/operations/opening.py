@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from ..blobs.naming import put_named
 from ..crypto.derivation import digest
@@ -22,23 +20,22 @@ from ..crypto.entropy import random_bytes
 from ..crypto.kdf import KdfParameters
 from ..crypto.keys import MaintenanceKeys
 from ..errors import (
-    DamageError,
     InputError,
     ObjectNotFoundError,
     RepositoryExistsError,
-    RepositoryNotFoundError,
-    SnapstoreError,
-    StoreError,
     TamperedError,
 )
-from ..format.config import Config, DecodedConfig, decode_config, encode_config, unite_configs
+from ..format.config import Config, decode_config, encode_config, unite_configs
 from ..format.names import name_matches, object_path
 from ..limits import KDF_ITERATIONS, KDF_MAX_ITERATIONS, KDF_MIN_MEMORY_KIB, KDF_NEW_MEMORY_KIB
 from ..station import RepositoryKeys, StateFolder
 from ..station.keyring import RepositoryEpoch
-from ..stores.protocol import README_NAME, Store
-from ..stores.url import open_store, redact_url
+from ..stores.ahead import AheadStore
+from ..stores.cached import CachedStore
+from ..stores.protocol import README_NAME, Store, lanes_of
 from ..types import MediumId, Problem, RepositoryId
+from .clones import notice_clone
+from .configs import read_configs
 from .context import RepositoryContext
 from .deriving import derive_alone
 from .readme import README_TEXT
@@ -46,6 +43,17 @@ from .readme import README_TEXT
 _FIRST_EPOCH = 1
 _WITHDRAWAL_LOOKS = 20
 _WITHDRAWAL_PAUSE_SECONDS = 0.1
+
+
+def near(store: Store, state: StateFolder) -> Store:
+    """Put the station's cache, and listings ahead of time, before a store to which each call takes its time."""
+    if lanes_of(store) == 1 or isinstance(store, AheadStore):
+        return store
+    return AheadStore(CachedStore(store, state.object_cache(store.url), fits=_fits))
+
+
+def _fits(name: str, data: bytes) -> bool:
+    return name_matches(name.rpartition("/")[2], digest(data))
 
 
 def init_repository(
@@ -57,6 +65,7 @@ def init_repository(
     """
     if not math.isfinite(kdf_seconds):
         raise InputError("kdf_seconds is a number of seconds.")
+    store = near(store, state)
     if any(True for _ in store.list("config")):
         raise RepositoryExistsError(f"There is a repository in {store.url} already. Open it, or choose another place.")
     maintenance, chunker = random_bytes(32), random_bytes(32)
@@ -73,10 +82,12 @@ def init_repository(
     epoch = RepositoryEpoch(epoch=_FIRST_EPOCH, maintenance=maintenance, content=content, chunker=chunker)
     state.update_keys(config.repository_id, lambda keys: RepositoryKeys(epochs=(epoch,), dossiers=keys.dossiers))
     data = encode_config(config, MaintenanceKeys(_FIRST_EPOCH, maintenance).config)
-    _put_readme(store)
+    put_readme(store)
     name = put_named(store, lambda new: object_path("config", new), data).rpartition("/")[2]
-    _withdraw_if_late(store, name, config.repository_id)
-    return RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state).hold()
+    withdraw_if_late(store, name, config.repository_id)
+    context = RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state)
+    notice_clone(context)
+    return context.hold()
 
 
 def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
@@ -85,63 +96,13 @@ def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
     Raises RepositoryNotFoundError, DamagedObjectError if no config is whole, UnsupportedFormatError, TamperedError.
     """
     problems: list[Problem] = []
+    store = near(store, state)
     decoded = read_configs(store, problems)
     config = unite_configs([item.config for item in decoded])
     context = RepositoryContext(store=store, config=config, configs=decoded, state=state, problems=problems)
     check_config_macs(context, [MaintenanceKeys(item.epoch, item.maintenance) for item in context.held_keys().epochs])
+    notice_clone(context)
     return context.hold()
-
-
-def open_existing_store(url: str | os.PathLike[str], station: str) -> Store:
-    """Open the store at an address. RepositoryNotFoundError if nothing is there at all."""
-    try:
-        return open_store(url, station=station, identify=repository_ids)
-    except StoreError as error:
-        if error.code != "store_absent":
-            raise
-        raise RepositoryNotFoundError(
-            f"There is no snapstore repository at {redact_url(os.fspath(url))}. "
-            "Check the address, or make one with init."
-        ) from error
-
-
-def repository_ids(folder: Path) -> set[str]:
-    """Return the ids, hexadecimal, of the repository and the medium in a folder; none if there is no repository."""
-    found: set[str] = set()
-    config_folder = folder / "config"
-    if config_folder.is_dir():
-        for path in config_folder.iterdir():
-            try:
-                config = decode_config(path.read_bytes()).config
-            except (SnapstoreError, OSError):
-                continue
-            found |= {config.repository_id.hex(), config.medium_id.hex()}
-    return found
-
-
-def read_configs(store: Store, problems: list[Problem]) -> list[DecodedConfig]:
-    """Read every config object that is whole; the others become `problems`."""
-    names = [item.name for item in store.list("config")]
-    if not names:
-        raise RepositoryNotFoundError(
-            f"There is no snapstore repository in {store.url}. Check the address, or make one with init."
-        )
-    decoded: list[DecodedConfig] = []
-    failures: list[DamageError] = []
-    for name in names:
-        try:
-            data = store.get(name)
-            if not name_matches(name.rpartition("/")[2], digest(data)):
-                raise DamageError(f"{name} does not have the bytes it was stored with.", object_name=name)
-            decoded.append(decode_config(data))
-        except ObjectNotFoundError:
-            continue
-        except DamageError as error:
-            failures.append(error)
-            problems.append(Problem(code=error.code, path=name, message=str(error)))
-    if not decoded:
-        raise failures[0] if failures else RepositoryNotFoundError(f"The repository in {store.url} is gone.")
-    return decoded
 
 
 def check_config_macs(context: RepositoryContext, keys: Iterable[MaintenanceKeys]) -> None:
@@ -171,7 +132,8 @@ def calibrated_kdf(seconds: float) -> KdfParameters:
     return replace(parameters, memory_kib=memory, iterations=passes)
 
 
-def _put_readme(store: Store) -> None:
+def put_readme(store: Store) -> None:
+    """Put the file for whoever finds the medium, if it is not there."""
     if not any(item.name == README_NAME for item in store.list("")):
         try:
             store.put(README_NAME, README_TEXT.encode())
@@ -180,7 +142,7 @@ def _put_readme(store: Store) -> None:
                 raise
 
 
-def _withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> None:
+def withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> None:
     """Delete our config if another station made a repository here at the same moment.
 
     The later of two puts always sees the earlier. The greater name withdraws at once; the smaller one waits for that,

@@ -23,6 +23,7 @@ from ..errors import (
 from ..format.keyset import StationRecord
 from ..format.names import dossier_folder, dossier_path, name_matches
 from ..format.record import RecordFacts, RecordType, decode_record, encode_record, ids_payload
+from ..stores.cached import warm
 from ..types import Problem, SnapshotId
 from .clock import zone_minutes
 from .context import DossierContext
@@ -84,7 +85,9 @@ def _signed_records(
 ) -> Iterator[tuple[str, RecordFacts, StationRecord]]:
     """Yield the records of a type that some station of the dossier signed; what else is there becomes `problems`."""
     context = dossier.repository
-    for item in context.store.list(f"records/{dossier_folder(dossier.id)}"):
+    listed = list(context.store.list(f"records/{dossier_folder(dossier.id)}"))
+    warm(context.store, [item.name for item in listed])
+    for item in listed:
         try:
             data = context.store.get(item.name)
             if not name_matches(item.name.rpartition("/")[2], digest(data)):

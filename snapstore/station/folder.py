@@ -13,12 +13,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..crypto.derivation import digest
 from ..errors import InputError
 from ..types import DossierId, MediumId, RepositoryId
-from .caches import MediumCache
+from .caches import MediumCache, highest_number
 from .identity import Station, load_station
 from .index_cache import IndexCache
 from .keyring import RepositoryKeys, load_keys, update_keys
+from .places import MediumPlace
 from .protection import is_running, make_private_folder, running_mark, state_errors
 
 
@@ -63,6 +65,14 @@ class StateFolder:
         """Return what is kept of the index of a medium."""
         return IndexCache(self._repository(repository_id) / medium_id.hex(), repository_id + medium_id)
 
+    def place(self, repository_id: RepositoryId, medium_id: MediumId) -> MediumPlace:
+        """Return where the medium was seen last."""
+        return MediumPlace(self._repository(repository_id) / medium_id.hex() / "place")
+
+    def highest_number(self, repository_id: RepositoryId, dossier_id: DossierId) -> int:
+        """Return the highest number that this station gave a snapshot of the dossier, on any medium; 0 if none."""
+        return highest_number(self._repository(repository_id), dossier_id)
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[bool]:
         """Hold a mark while a repository is open. Yields True if no other living one of this station holds any: then
@@ -83,6 +93,10 @@ class StateFolder:
         for path in (self.path / "repositories").glob("*/*/*/running/*.lock"):
             if is_running(path):
                 yield path
+
+    def object_cache(self, address: str) -> Path:
+        """Return the folder for what was read of the store at an address. It holds sealed bytes only."""
+        return self.path / "objects" / digest(address.encode("utf-8", "surrogateescape")).hex()[:32]
 
     def spool(self) -> Path:
         """Return the folder for packs being built. It holds sealed bytes only."""

@@ -71,6 +71,23 @@ class Published:
     text: ManifestText
 
 
+def first_look(dossier: DossierContext) -> contextlib.AbstractContextManager[None]:
+    """List side by side what a snapshot looks at before it saves anything."""
+    folder = dossier_folder(dossier.id)
+    return dossier.repository.one_look(
+        ("dossiers", f"ok/{folder}", f"records/{folder}", "sessions", "index", "condemn"),
+        (f"snapshots/{folder}", "packs"),
+    )
+
+
+def mark_condemned(dossier: DossierContext) -> None:
+    """Look at the index anew and use no pack that is condemned."""
+    context = dossier.repository
+    loaded = context.index(refresh=True)
+    for pack in read_condemned(context.catalogue()):
+        loaded.index.set_usable(pack, usable=False)
+
+
 def put_session_note(dossier: DossierContext) -> str:
     """Tell others that a snapshot is under way; returns the note's name."""
     context = dossier.repository
@@ -156,12 +173,11 @@ def look(dossier: DossierContext, relied: dict[str, int]) -> set[str]:
     return {name for name, size in relied.items() if name in condemned or listed.get(name) != size}
 
 
-def confirm(dossier: DossierContext, published: Published) -> None:
-    """Put the ok copy and see that the manifest is there still.
+def see_manifest(dossier: DossierContext, published: Published) -> None:
+    """See that the manifest is there still, after the ok copy was put.
 
     Raises MissingObjectError if somebody took the manifest away meanwhile; the ok copy stays, and a new run is needed.
     """
-    put_copy(dossier, "ok", published.data)
     folder = dossier_folder(dossier.id)
     if all(item.name != published.name for item in dossier.repository.store.list(f"snapshots/{folder}")):
         raise MissingObjectError(

@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ...blobs.catalogue import LoadedIndex, read_condemned
+from ...blobs.catalogue import LoadedIndex
+from ...blobs.lanes import side_by_side
 from ...blobs.packer import PackWriter
 from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer, SealingOptions
@@ -37,7 +38,7 @@ from ...station.caches import FolderCache
 from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotKind, SnapshotOptions, SnapshotReport
 from ..browse import reader_of
 from ..context import DossierContext
-from ..history import History, ReadManifest, read_history, snapshot_of
+from ..history import History, ReadManifest, history_look, read_history, snapshot_of
 from ..keysets import read_keyset
 from ..meter import Meter
 from ..stations import check_may_write
@@ -48,13 +49,16 @@ from .pipeline import Pipeline
 from .publish import (
     Draft,
     Published,
-    confirm,
     drop,
     drop_old_notes,
+    first_look,
     look,
+    mark_condemned,
     new_snapshot_id,
+    put_copy,
     put_manifest,
     put_session_note,
+    see_manifest,
 )
 from .reuse import Previous
 from .walk import save_tree
@@ -92,20 +96,25 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     OperationCancelledError, InUseError if packs keep vanishing.
     """
     context = dossier.repository
-    _check_can_write(dossier, request)
-    layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
-    for path in layout.sources:
-        context.refuse_own(path, "save")
-    medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
-    history = read_history(dossier)
-    _refuse_empty(layout, medium.last(), history, request)
-    drop_old_notes(dossier)
-    note = put_session_note(dossier)
+    notes: list[str] = []
     try:
+        with first_look(dossier):
+            _check_can_write(dossier, request)
+            layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
+            for path in layout.sources:
+                context.refuse_own(path, "save")
+            medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
+            history = read_history(dossier)
+            _refuse_empty(layout, medium.last(), history, request)
+            drop_old_notes(dossier)
+            side_by_side(
+                context.store,
+                [lambda: notes.append(put_session_note(dossier)), lambda: mark_condemned(dossier)],
+            )
         return _Run(dossier, request, meter, layout, medium).run(history)
     finally:
         with contextlib.suppress(Exception):  # the note is advisory, and the first error is the one to see
-            drop(dossier, [note])
+            drop(dossier, notes)
 
 
 class _Run:
@@ -141,9 +150,7 @@ class _Run:
     def run(self, history: History) -> SnapshotReport:
         """Save, publish and look, until nothing that is relied on is missing."""
         self.history = history
-        loaded = self.dossier.repository.index(refresh=True)
-        for pack in read_condemned(self.dossier.repository.catalogue()):
-            loaded.index.set_usable(pack, usable=False)
+        loaded = self.dossier.repository.index(refresh=False)
         self.noticed = [_gone_problem(item) for item in history.missing]
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
@@ -247,17 +254,20 @@ class _Run:
             problem_count=job.problem_count,
             duration_ms=int(self.meter.seconds * 1000),
         )
-        generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
-        self.history = read_history(self.dossier, self.history)  # again: others may have finished meanwhile
+        with history_look(self.dossier):
+            generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
+            self.history = read_history(self.dossier, self.history)  # again: others may have finished meanwhile
         return put_manifest(self.dossier, draft, self.history, generation)
 
     def _finish(
         self, saved: _Saved, published: Published, superseded: list[str], new_cache: FolderCache
     ) -> SnapshotReport:
         """Confirm, clean up after earlier runs, and remember."""
-        confirm(self.dossier, published)
-        self._remember(saved, published, new_cache)
-        self._look_again(published)
+        put_copy(self.dossier, "ok", published.data)
+        with history_look(self.dossier):
+            see_manifest(self.dossier, published)
+            self._remember(saved, published, new_cache)
+            self._look_again(published)
         drop(self.dossier, superseded)
         counts, job = saved.job.counts, saved.job
         return SnapshotReport(

@@ -33,7 +33,7 @@ from snapstore.format.tree import Chunk, ChunkLeaf, DirectoryLeaf, TreeEntry, en
 from snapstore.operations.browse import reader_of
 from snapstore.operations.context import DossierContext
 from snapstore.operations.history import read_history
-from snapstore.operations.snapshot.publish import Draft, confirm, new_snapshot_id, put_manifest
+from snapstore.operations.snapshot.publish import Draft, new_snapshot_id, put_copy, put_manifest
 from snapstore.progress import ProgressStatus
 from snapstore.stores.protocol import StoredObject
 from snapstore.testing import Recorder, StoreWrapper
@@ -417,7 +417,8 @@ class Forger:
             problem_count=0,
             duration_ms=0,
         )
-        confirm(self.context, put_manifest(self.context, draft, read_history(self.context), 1))
+        published = put_manifest(self.context, draft, read_history(self.context), 1)
+        put_copy(self.context, "ok", published.data)
 
 
 @pytest.fixture

@@ -1,0 +1,208 @@
+"""What a remote store was asked for before, kept in a folder of this computer.
+
+Here: `CachedStore`, and `trees_of`, the store by which trees are read. Not here: which computer keeps what for how
+long (`snapstore.station`), and what is in the objects, all of which are sealed.
+
+Rules: objects never change and names are never used again, so what was read once stays true as long as the name is
+listed; whether it is listed, is always asked of the store itself, and so is everything that proves what a store holds
+(`uncached`). Kept are small whole objects of the folders below, when they are read or put, and, where the caller says
+that it reads trees, ranges of packs. A file of the cache begins with the hash of what follows; one that does not fit
+is as good as none. The folder is bounded: what was not used longest goes first. What cannot be kept is left: nothing
+depends on it. Several processes may use one folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from ..errors import StoreError
+from ..limits import KIB, MIB
+from .protocol import Store, lanes_of
+from .wrapper import StoreWrapper
+
+KEPT_FOLDERS: Final = frozenset({"config", "dossiers", "index", "ok", "records", "snapshots"})
+KEPT_MAX_BYTES: Final = 512 * MIB
+_OBJECT_MAX_BYTES: Final = 4 * MIB  # one window of trees, or the index of sixteen packs of small files
+_HASH_BYTES: Final = 16
+_SWEPT_TO: Final = 0.75  # of the bound, so that not each new file makes the folder be looked through
+_FILE_OVERHEAD_BYTES: Final = 2 * KIB  # half a block, and the folder's entry
+
+
+class CachedStore(StoreWrapper):
+    """Passes everything on, but for reading what `folder` still has. Safe for several threads."""
+
+    def __init__(
+        self, inner: Store, folder: Path, *, fits: Callable[[str, bytes], bool], max_bytes: int = KEPT_MAX_BYTES
+    ) -> None:
+        """`fits` tells whether bytes are what an object of that name holds: nothing else is kept."""
+        super().__init__(inner)
+        self._folder = folder
+        self._fits = fits
+        self._max_bytes = max_bytes
+        self._added_bytes: int | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def trees(self) -> Store:
+        """The same store for who reads trees: ranges of packs are kept too."""
+        return _TreeStore(self)
+
+    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
+        """From the cache where it is kept whole and the folder is one of those that are."""
+        if offset or size is not None or not _is_kept(name):
+            return self.inner.get(name, offset=offset, size=size)
+        return self._by_way_of_cache(name, 0, None)
+
+    def get_range(self, name: str, offset: int, size: int | None) -> bytes:
+        """A range of a pack by way of the cache. What it holds is not known: `forget_ranges` if it proves damaged."""
+        return self._by_way_of_cache(name, offset, size)
+
+    def forget_ranges(self, name: str) -> None:
+        """Keep nothing of a pack any more."""
+        with contextlib.suppress(OSError):
+            for file in self._folder.glob(f"{name.replace('/', '-')}-*"):
+                file.unlink()
+
+    def _by_way_of_cache(self, name: str, offset: int, size: int | None) -> bytes:
+        file = self._file(name, offset, size)
+        kept = self._read(file)
+        if kept is not None:
+            return kept
+        data = self.inner.get(name, offset=offset, size=size)
+        if not _is_kept(name) or self._fits(name, data):
+            self._keep(file, data)
+        return data
+
+    def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
+        """Put, and keep what was put."""
+        self.inner.put(name, data, size=size)
+        if isinstance(data, bytes) and _is_kept(name):
+            self._keep(self._file(name, 0, None), data)
+
+    def delete(self, name: str) -> None:
+        """Delete, and keep it no longer."""
+        with contextlib.suppress(OSError):
+            self._file(name, 0, None).unlink()
+        self.inner.delete(name)
+
+    def warm(self, names: Iterable[str]) -> None:
+        """Fetch side by side those of the named objects that are not kept yet. An error is for who reads the object."""
+        missing = [name for name in names if _is_kept(name) and not self._file(name, 0, None).exists()]
+        if len(missing) < 2:
+            return
+        with ThreadPoolExecutor(lanes_of(self.inner), thread_name_prefix="snapstore-warm") as workers:
+            list(workers.map(self._try_to_get, missing))
+
+    def _try_to_get(self, name: str) -> None:
+        with contextlib.suppress(StoreError):
+            self.get(name)
+
+    def _file(self, name: str, offset: int, size: int | None) -> Path:
+        whole = offset == 0 and size is None
+        return self._folder / (name.replace("/", "-") + ("" if whole else f"-{offset}-{size}"))
+
+    def _read(self, file: Path) -> bytes | None:
+        try:
+            stored = file.read_bytes()
+            if _hash(stored[_HASH_BYTES:]) != stored[:_HASH_BYTES]:
+                file.unlink()
+                return None
+            os.utime(file)
+        except OSError:
+            return None
+        return stored[_HASH_BYTES:]
+
+    def _keep(self, file: Path, data: bytes) -> None:
+        if len(data) > _OBJECT_MAX_BYTES:
+            return
+        temporary = self._folder / f"new-{secrets.token_hex(6)}"
+        try:
+            self._make_room(len(data) + _FILE_OVERHEAD_BYTES)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            with open(descriptor, "wb") as opened:
+                opened.write(_hash(data) + data)
+            os.replace(temporary, file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        with self._lock:
+            if self._added_bytes is None or self._added_bytes + wanted_bytes > self._max_bytes:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._added_bytes = self._sweep()
+            self._added_bytes += wanted_bytes
+
+    def _sweep(self) -> int:
+        """Remove what was not used longest if there is too much; return how much there is."""
+        files = sorted(self._statuses(), reverse=True)
+        total = sum(size for _, size, _ in files)
+        goal = self._max_bytes if total <= self._max_bytes * _SWEPT_TO else int(self._max_bytes * _SWEPT_TO)
+        while files and total > goal:
+            _, size, path = files.pop()
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                total -= size
+        return total
+
+    def _statuses(self) -> Iterator[tuple[float, int, str]]:
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    status = entry.stat()
+                    yield status.st_mtime, status.st_size + _FILE_OVERHEAD_BYTES, entry.path
+
+
+class _TreeStore(StoreWrapper):
+    """A cached store as those see it who read trees."""
+
+    def __init__(self, cached: CachedStore) -> None:
+        super().__init__(cached)
+        self._cached = cached
+
+    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
+        """By way of the cache."""
+        return self._cached.get_range(name, offset, size)
+
+    def forget_ranges(self, name: str) -> None:
+        """The next read asks the store itself."""
+        self._cached.forget_ranges(name)
+
+
+def trees_of(store: Store) -> Store:
+    """The store by which trees are read: one that keeps what it read, where there is a cache."""
+    while isinstance(store, StoreWrapper):
+        if isinstance(store, CachedStore):
+            return store.trees
+        store = store.inner
+    return store
+
+
+def warm(store: Store, names: Iterable[str]) -> None:
+    """Fetch objects ahead where there is a cache to hold them."""
+    while isinstance(store, StoreWrapper):
+        if isinstance(store, CachedStore):
+            store.warm(names)
+            return
+        store = store.inner
+
+
+def uncached(store: Store) -> Store:
+    """The store without its cache, for who wants to know what the storage holds."""
+    return store.inner if isinstance(store, CachedStore) else store
+
+
+def _is_kept(name: str) -> bool:
+    return name.partition("/")[0] in KEPT_FOLDERS
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()
