@@ -83,6 +83,12 @@ class Link:
             reset_connection(writer)
 
 
+async def settle() -> None:
+    """Let what was accepted become a connection: asyncio forgets one whose server is closed in between."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def reset_connection(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, AttributeError):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -222,9 +228,14 @@ class FaultyWire:
         self._listeners[port] = await asyncio.start_server(handle, sock=listening, limit=CHUNK_BYTES)
 
     async def _stop_listening(self) -> None:
-        for listener in self._listeners.values():
+        listeners, self._listeners = list(self._listeners.values()), {}
+        await settle()
+        for listener in listeners:
+            for listening in listener.sockets:
+                self._loop.remove_reader(listening.fileno())
+        await settle()
+        for listener in listeners:
             listener.close()
-        self._listeners.clear()
 
     async def _heal(self) -> None:
         self._faults = Faults()
