@@ -1,0 +1,106 @@
+"""Listings made ahead are as good as those made when they are asked for, and never outlive their block."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from snapstore.errors import StoreUnavailableError
+from snapstore.stores.ahead import AheadStore
+from snapstore.stores.memory import MemoryStore
+from snapstore.stores.protocol import Store, StoredObject
+from snapstore.testing import StoreWrapper
+
+
+class Far(StoreWrapper):
+    """Takes its time for a listing, and counts what is under way at the same time."""
+
+    lanes = 4  # type: ignore[assignment]
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.listed: list[str] = []
+        self.under_way = self.most = 0
+        self.broken = ""
+        self._counting = threading.Lock()
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        with self._counting:
+            self.listed.append(prefix)
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(0.02)
+        with self._counting:
+            self.under_way -= 1
+        if prefix == self.broken:
+            raise StoreUnavailableError("the listing broke off")
+        return self.inner.list(prefix)
+
+
+@pytest.fixture
+def far() -> Far:
+    store = Far(MemoryStore())
+    store.put("packs/a/one", b"1")
+    store.put("ok/d/two", b"22")
+    return store
+
+
+def names(store: Store, prefix: str) -> list[str]:
+    return sorted(item.name for item in store.list(prefix))
+
+
+def test_a_wave_is_listed_side_by_side_and_once(far: Far) -> None:
+    store = AheadStore(far)
+    with store.one_look(("packs", "ok", "index"), ("snapshots",)):
+        assert names(store, "packs") == names(store, "packs/") == ["packs/a/one"]
+        assert names(store, "ok") == ["ok/d/two"]
+        assert names(store, "index") == names(store, "snapshots") == []
+    assert far.most == 3
+    assert sorted(far.listed) == ["index", "ok", "packs", "snapshots"]
+    assert far.listed[-1] == "snapshots"
+
+
+def test_after_the_block_everything_is_listed_anew(far: Far) -> None:
+    store = AheadStore(far)
+    with store.one_look(("packs",)):
+        names(store, "packs")
+    far.inner.put("packs/a/later", b"3")
+    assert names(store, "packs") == ["packs/a/later", "packs/a/one"]
+
+
+def test_own_changes_are_seen_inside_the_block(far: Far) -> None:
+    store = AheadStore(far)
+    with store.one_look(("packs", "ok")):
+        store.put("packs/b/new", b"3")
+        assert names(store, "packs") == ["packs/a/one", "packs/b/new"]
+        store.delete("packs/a/one")
+        assert names(store, "packs") == ["packs/b/new"]
+        assert names(store, "ok") == ["ok/d/two"]
+
+
+def test_an_error_comes_out_of_its_own_listing_alone(far: Far) -> None:
+    far.broken = "packs"
+    store = AheadStore(far)
+    with store.one_look(("packs", "ok"), ("snapshots",)):
+        assert names(store, "ok") == ["ok/d/two"]
+        assert names(store, "snapshots") == []
+        with pytest.raises(StoreUnavailableError):
+            store.list("packs")
+
+
+def test_a_store_that_is_near_is_listed_when_it_is_asked() -> None:
+    near = MemoryStore()
+    store = AheadStore(near)
+    with store.one_look(("packs",)):
+        near.put("packs/a/later", b"1")
+        assert names(store, "packs") == ["packs/a/later"]
+
+
+def test_an_error_in_the_block_leaves_no_thread(far: Far) -> None:
+    store = AheadStore(far)
+    with pytest.raises(KeyError), store.one_look(("packs", "ok", "index"), ("snapshots", "records")):
+        raise KeyError
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("snapstore-list")]
