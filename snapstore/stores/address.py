@@ -36,8 +36,9 @@ class RemoteAddress:
         if parts is None:
             scheme = url.partition(":")[0]
             raise InputError(
-                f"This is no address of a store: {problem or 'it does not parse'}. Write {scheme}://user@host:port/path, "
-                "and in the user, the password and the path %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #.",
+                f"This is no address of a store: {problem or 'it does not parse'}. "
+                f"Write {scheme}://user@host:port/path, and in the user, the password and the path "
+                "%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #.",
                 code="invalid_url",
             )
         return cls(
@@ -66,7 +67,7 @@ class RemoteAddress:
         return self.server + quote(self.path, safe="/~") + (f"?{query}" if query else "")
 
 
-_SECRET_KEY = re.compile(r"secret|pass|token|key|sas|sig|credential", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"secret|password|token|key|sas|sig|credential", re.IGNORECASE)
 
 
 def _problem_of(url: str) -> str:

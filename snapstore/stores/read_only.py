@@ -32,9 +32,6 @@ class ReadOnlyStore(StoreWrapper):
         """Refused."""
         self._refuse("remove unfinished uploads")
 
-    def settle(self) -> None:
-        """There is nothing to settle."""
-
     def _refuse(self, what: str) -> NoReturn:
         raise StorePermissionError(
             f"Could not {what} in {self.url}: it was opened for reading only. Open it without that (--read-only).",

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
-from .protocol import Block, Comparison, ObjectBuilder, Store, StoredObject, begin_object, lanes_of
+from .protocol import Block, Comparison, ObjectBuilder, Store, StoredObject, begin_object, lanes_of, settled
 
 
 class StoreWrapper:
@@ -78,10 +78,9 @@ class StoreWrapper:
         """Passed on."""
         self.inner.close()
 
-    def settle(self) -> Any:  # noqa: ANN401 - what the inner store returns
-        """Passed on where the inner store can settle; None elsewhere."""
-        settle = getattr(self.inner, "settle", None)
-        return None if settle is None else settle()
+    def settle(self) -> bool | None:
+        """Passed on; None where nobody unplugs what the inner store lies on."""
+        return settled(self.inner)
 
     def begin(self) -> ObjectBuilder | None:
         """Passed on, with a builder that comes back to `append` and `publish`."""
