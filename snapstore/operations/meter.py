@@ -7,10 +7,14 @@ of each phase."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from ..limits import PROGRESS_INTERVAL_SECONDS
 from ..progress import Cancel, NullCancel, NullProgress, Progress, ProgressStatus, raise_if_cancelled
+from ..stores.protocol import Store
+from ..stores.wrapper import set_cancelled
 
 
 class Meter:
@@ -35,6 +39,15 @@ class Meter:
     def seconds(self) -> float:
         """Seconds since the operation began."""
         return time.monotonic() - self._start
+
+    @contextlib.contextmanager
+    def ending_waits(self, store: Store) -> Iterator[None]:
+        """Let a cancel also end the waits between tries and for a bandwidth limit, in the block that follows."""
+        set_cancelled(store, self._cancel.is_set)
+        try:
+            yield
+        finally:
+            set_cancelled(store, NullCancel().is_set)
 
     def enter(self, phase: str) -> None:
         """Begin another phase."""

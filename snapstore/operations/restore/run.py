@@ -66,7 +66,8 @@ def restore_snapshot(
         meter.files_total = request.manifest.facts.files
         meter.bytes_total = request.manifest.facts.total_bytes
     run = _Restore(view, request, selection, meter, dossier.repository.own_folders())
-    run.run()
+    with meter.ending_waits(dossier.repository.store):
+        run.run()
     counts = run.counts
     return RestoreReport(
         snapshot=request.manifest.sealed.snapshot_id,

@@ -37,6 +37,7 @@ from ...station import LastSnapshot, MediumCache
 from ...station.caches import FolderCache
 from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotKind, SnapshotOptions, SnapshotReport
 from ..browse import reader_of
+from ..clones import claim_medium
 from ..context import DossierContext
 from ..history import History, ReadManifest, history_look, read_history, snapshot_of
 from ..keysets import read_keyset
@@ -103,6 +104,7 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
             layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
             for path in layout.sources:
                 context.refuse_own(path, "save")
+            claim_medium(context)
             medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
             history = read_history(dossier)
             _refuse_empty(layout, medium.last(), history, request)
@@ -111,7 +113,8 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
                 context.store,
                 [lambda: notes.append(put_session_note(dossier)), lambda: mark_condemned(dossier)],
             )
-        return _Run(dossier, request, meter, layout, medium).run(history)
+        with meter.ending_waits(context.store):
+            return _Run(dossier, request, meter, layout, medium).run(history)
     finally:
         with contextlib.suppress(Exception):  # the note is advisory, and the first error is the one to see
             drop(dossier, notes)
