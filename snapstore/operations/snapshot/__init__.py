@@ -10,6 +10,7 @@ problem in the report. A snapshot is reported only after its copy is in ok/ (doc
 
 from __future__ import annotations
 
-from .take import SnapshotRequest, take_snapshot
+from .request import SnapshotRequest
+from .take import take_snapshot
 
 __all__ = ["SnapshotRequest", "take_snapshot"]

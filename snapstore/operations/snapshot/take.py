@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...blobs.catalogue import LoadedIndex
 from ...blobs.lanes import side_by_side
@@ -22,27 +22,23 @@ from ...blobs.sealer import BlobSealer, SealingOptions
 from ...chunking.choose import make_cutters
 from ...crypto.derivation import derive
 from ...errors import (
-    InputError,
     InUseError,
     NotEnrolledError,
-    SourceEmptyError,
     StoreUnavailableError,
-    UnsupportedFormatError,
 )
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
-from ...sources.layout import SourceLayout, empty_sources, resolve_sources
+from ...sources.layout import SourceLayout, resolve_sources
 from ...station import LastSnapshot, MediumCache
 from ...station.caches import FolderCache
-from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotKind, SnapshotOptions, SnapshotReport
+from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotReport
 from ..browse import reader_of
 from ..clones import claim_medium
 from ..context import DossierContext
 from ..history import History, ReadManifest, history_look, read_history, snapshot_of
 from ..keysets import read_keyset
 from ..meter import Meter
-from ..stations import check_may_write
 from .estimate import estimated
 from .folders import children_of
 from .job import Job
@@ -61,22 +57,11 @@ from .publish import (
     put_session_note,
     see_manifest,
 )
+from .request import SnapshotRequest, check_request, gone_problem, missing_problem, refuse_empty
 from .reuse import Previous
 from .walk import save_tree
 
 _TRIES = 5
-_LABEL_MAX_CHARS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotRequest:
-    """What to save, and what to call it."""
-
-    paths: tuple[str, ...]
-    label: str | None = None
-    kind: SnapshotKind = SnapshotKind.MANUAL
-    exclude: tuple[str, ...] = ()
-    options: SnapshotOptions = field(default_factory=SnapshotOptions)
 
 
 @dataclass(slots=True)
@@ -100,14 +85,14 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     notes: list[str] = []
     try:
         with first_look(dossier):
-            _check_can_write(dossier, request)
+            check_request(dossier, request)
             layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
             for path in layout.sources:
                 context.refuse_own(path, "save")
             claim_medium(context)
             medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
             history = read_history(dossier)
-            _refuse_empty(layout, medium.last(), history, request)
+            refuse_empty(layout, medium.last(), history, request)
             drop_old_notes(dossier)
             side_by_side(
                 context.store,
@@ -154,7 +139,7 @@ class _Run:
         """Save, publish and look, until nothing that is relied on is missing."""
         self.history = history
         loaded = self.dossier.repository.index(refresh=False)
-        self.noticed = [_gone_problem(item) for item in history.missing]
+        self.noticed = [gone_problem(item) for item in history.missing]
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
         with estimated(self.layout, self.rules, history, self.meter):
@@ -200,7 +185,7 @@ class _Run:
         with saver, contextlib.closing(old_cache):
             saver.start(packs)
             job = self._job(saver, Previous(old_cache, new_cache, trusted=trusted))
-            job.report(*[_missing_problem(path) for path in self.layout.missing], *self.noticed)
+            job.report(*[missing_problem(path) for path in self.layout.missing], *self.noticed)
             self.meter.enter("snapshot")
             root = save_tree(self.layout.root, job, reader)
             root_hash = _save_root(root, job)
@@ -354,49 +339,6 @@ def _save_root(root: TreeEntry, job: Job) -> PlainHash:
     return job.saver.save_tree(leaf, children_of(root, job))
 
 
-def _check_can_write(dossier: DossierContext, request: SnapshotRequest) -> None:
-    unknown = dossier.repository.config.unknown_write_features
-    if unknown:
-        raise UnsupportedFormatError(
-            f"Writing to this repository needs features this version does not have: {', '.join(unknown)}. "
-            "Update snapstore; reading works."
-        )
-    level: object = request.options.compression_level  # callers without a type checker pass strings
-    if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= 19:
-        raise InputError("The compression level is a number from 1 to 19.", code="invalid_compression_level")
-    if request.label is not None and len(request.label) > _LABEL_MAX_CHARS:
-        raise InputError(f"A label has at most {_LABEL_MAX_CHARS} characters.", code="label_too_long")
-    check_may_write(dossier)
-
-
-def _refuse_empty(layout: SourceLayout, last: LastSnapshot | None, history: History, request: SnapshotRequest) -> None:
-    """Raise SourceEmptyError for a source that is empty now and was not in the last snapshot."""
-    if request.options.allow_empty:
-        return
-    for path in empty_sources(layout.root):
-        if last is not None and path in last.source_entries:
-            was_full = last.source_entries[path] > 1
-        else:
-            newest = next((item for item in history.manifests if item.confirmed and item.text is not None), None)
-            sources = newest.text.sources if newest is not None and newest.text is not None else ()
-            was_full = newest is not None and sources == (path,) and newest.facts.total_bytes > 0
-        if was_full:
-            raise SourceEmptyError(
-                f"{path} is empty, and it was not in the last snapshot. Is the drive mounted? "
-                "To save it empty all the same, allow it (allow_empty)."
-            )
-
-
 def _all_usable(last: LastSnapshot, loaded: LoadedIndex) -> bool:
     usable = {name: size for name, size, is_usable in loaded.index.packs() if is_usable}
     return all(usable.get(name) == size for name, size in last.packs.items())
-
-
-def _gone_problem(snapshot_id: SnapshotId) -> Problem:
-    name = snapshot_id.hex()
-    message = f"Snapshot {name} was on this medium, and nobody forgot it; it was taken away, or the medium set back."
-    return Problem(code="snapshot_missing", path=name, message=message)
-
-
-def _missing_problem(path: str) -> Problem:
-    return Problem(code="source_missing", path=path, message=f"{path} does not exist; it is not in this snapshot.")
