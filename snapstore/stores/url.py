@@ -79,7 +79,7 @@ def open_store(
     create = create and not options.read_only
     remote = None if not isinstance(url, str) else remote_address(url)
     if remote is not None:
-        return _wrapped(_remote_store(remote, options, create=create, station=station), options, remote=True)
+        return open_remote_store(remote, options, create=create, station=station)
     if not isinstance(url, str):
         store: Store = LocalStore(Path(url), create=create, station=station)
     else:
@@ -101,6 +101,14 @@ def open_store(
                     code="unknown_scheme",
                 )
     return _wrapped(store, options, remote=False)
+
+
+def open_remote_store(
+    address: RemoteAddress, options: StoreOptions, *, create: bool = False, station: str = "unnamed"
+) -> Store:
+    """The store at a remote address, with what its options ask for around it."""
+    create = create and not options.read_only
+    return _wrapped(_remote_store(address, options, create=create, station=station), options, remote=True)
 
 
 def remote_address(url: str | os.PathLike[str]) -> RemoteAddress | None:

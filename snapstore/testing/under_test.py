@@ -12,11 +12,17 @@ import contextlib
 import unittest
 from collections.abc import Iterator
 
+from ..limits import MAX_OBJECT_BYTES
 from ..stores.protocol import Store
 
 
 class StoreUnderTest:
     """What a derived class says of its store."""
+
+    objects_in_bulk: int = 300
+    """How many objects there are in rules about many; fewer for a server far away."""
+    largest_object_bytes: int = MAX_OBJECT_BYTES
+    """How large the largest object is that is really stored; smaller for a slow line."""
 
     def open_store(self) -> Store:
         """The store under test; within a test, always the same one."""
