@@ -91,8 +91,8 @@ def _enter(
     *,
     create: bool,
 ) -> Repository:
+    from .operations.configs import repository_ids
     from .operations.context import station_mark
-    from .operations.opening import repository_ids
     from .stores.url import open_store
     from .stores.wrapper import notices_of
 

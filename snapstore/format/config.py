@@ -244,11 +244,16 @@ def _decode_kdf(items: list[object]) -> tuple[KdfParameters, ...]:
     return tuple(found)
 
 
+def newest_config(configs: Sequence[Config]) -> Config:
+    """The one of several that says which medium this is."""
+    return max(configs, key=lambda config: (config.generation, config.medium_id))
+
+
 def unite_configs(configs: Sequence[Config]) -> Config:
     """What several whole config objects say together. `TamperedError` if they contradict each other."""
     if not configs:
         raise InputError("There is no config to unite.")
-    newest = max(configs, key=lambda config: (config.generation, config.medium_id))
+    newest = newest_config(configs)
     kdf: dict[int, KdfParameters] = {}
     for config in configs:
         same = (

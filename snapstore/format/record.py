@@ -79,6 +79,11 @@ class RecordFacts:
         """The snapshots that a forget, hold or release record is about."""
         return tuple(SnapshotId(item) for item in Fields(self.payload, _RECORD, (0,)).ids(0))
 
+    def copied(self) -> tuple[MediumId, tuple[SnapshotId, ...]]:
+        """The receiving medium of a copied record, and its roster."""
+        fields = Fields(self.payload, _RECORD, (0, 1))
+        return MediumId(fields.octets(0, 16)), tuple(SnapshotId(item) for item in fields.ids(1))
+
 
 def ids_payload(ids: Iterable[SnapshotId]) -> dict[int, object]:
     """The payload of a forget, hold or release record."""

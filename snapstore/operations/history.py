@@ -10,7 +10,7 @@ the same bytes."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..crypto.derivation import digest
@@ -18,14 +18,13 @@ from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, Tampe
 from ..format.keyset import StationRecord, station_id
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
-from ..station import LastSnapshot
 from ..stores.cached import warm
 from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
 from .context import DossierContext
 from .keysets import read_keyset
-from .records import forgotten_snapshots
+from .records import read_records
 
 _DIGEST_CHARS = 26
 
@@ -52,7 +51,10 @@ class History:
     manifests: list[ReadManifest] = field(default_factory=list)
     missing: list[SnapshotId] = field(default_factory=list)
     expected: list[SnapshotId] = field(default_factory=list)
-    """What the newest roster of this medium names, and what this station saw whole here last."""
+    """What rosters of this medium and records of copies to it name, and what this station saw whole here last."""
+    forgotten: set[SnapshotId] = field(default_factory=set)
+    attested: set[SnapshotId] = field(default_factory=set)
+    """Of `expected`, what is written on the medium itself."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -90,7 +92,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
         message = "The keys on this medium are older than what this station has seen; it may be an old copy."
         history.problems.append(Problem(code="older_keyset", path=dossier.pin.name, message=message))
     medium = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id)
-    last = medium.last()  # before the list: another run may end meanwhile
+    last = None if context.is_clone else medium.last()  # before the list: another run may end meanwhile
     opened = {item.names: item for item in known.manifests} if known is not None else {}
     listed = _listed(dossier)
     warm(context.store, [max(item.name for item in copies) for copies in listed.values()])
@@ -105,18 +107,25 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
                 history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
     history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
     history.manifests.reverse()
-    forgotten = forgotten_snapshots(dossier, signers.records, history.problems)
+    records = read_records(dossier, signers.records, history.problems)
+    history.forgotten = records.forgotten
     present = {item.sealed.snapshot_id for item in history.manifests}
-    history.expected = _expected(history.manifests, context.config.medium_id, last)
-    history.missing = [item for item in history.expected if item not in present and item not in forgotten]
-    history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in forgotten]
+    medium_id = context.config.medium_id
+    expected = _attested(history.manifests, medium_id, records.copied.get(medium_id, set()))
+    history.attested = set(expected)
+    history.expected = expected if last is None or last.id in history.attested else [*expected, last.id]
+    history.missing = [item for item in history.expected if item not in present and item not in records.forgotten]
+    history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in records.forgotten]
     return history
 
 
-def history_look(dossier: DossierContext) -> contextlib.AbstractContextManager[None]:
-    """List what `read_history` will, side by side; manifests after their ok copies: see the order of a forget."""
+def history_look(dossier: DossierContext, *others: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """List what `read_history` will, and `others`, side by side; manifests after their ok copies: see the order of a
+    forget.
+    """
     folder = dossier_folder(dossier.id)
-    return dossier.repository.one_look(("dossiers", f"ok/{folder}", f"records/{folder}"), (f"snapshots/{folder}",))
+    chains = ("dossiers",), (f"ok/{folder}", f"snapshots/{folder}"), (f"records/{folder}",)
+    return dossier.repository.one_look(*chains, *others)
 
 
 def review_history(dossier: DossierContext) -> HistoryReview:
@@ -224,11 +233,12 @@ def _open(
     return sealed, facts, None if keys is None else sealed.open_text(keys), record.name
 
 
-def _expected(manifests: list[ReadManifest], medium_id: MediumId, last: LastSnapshot | None) -> list[SnapshotId]:
-    """Return what should be on this medium.
+def _attested(manifests: list[ReadManifest], medium_id: MediumId, copied: set[SnapshotId]) -> list[SnapshotId]:
+    """Return what should be on this medium by what is written on it.
 
-    Two witnesses: the rosters of all manifests made on it, and what this station itself saw whole here last; the second
-    one tells when a medium was set back to an older state altogether.
+    Witnesses are the rosters of all manifests made on it, and the records of copies to it. What was made on a twin says
+    nothing of this medium. What this station itself saw whole here last tells besides when a medium was set back to an
+    older state altogether.
     """
     expected: dict[SnapshotId, None] = {}
     for item in manifests:
@@ -236,6 +246,5 @@ def _expected(manifests: list[ReadManifest], medium_id: MediumId, last: LastSnap
             # An unconfirmed one may be a run that broke off, which its station drops.
             own = None if item.confirmed else item.sealed.snapshot_id
             expected.update((other, None) for other in item.facts.roster if other != own)
-    if last is not None:
-        expected[last.id] = None
+    expected.update((other, None) for other in sorted(copied))
     return list(expected)

@@ -23,6 +23,7 @@ from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord
 from ..format.names import dossier_path, name_matches, unb32
 from ..stores.cached import warm
 from ..types import DossierId, Problem
+from .clones import claim_medium
 from .context import RepositoryContext
 from .deriving import derive_alone
 
@@ -206,6 +207,7 @@ def publish(
             data = next_generation(opened, name=None, stations=stations_of(opened), created_ns=time.time_ns())
         if data is None:
             return opened
+        claim_medium(context, [DossierKeys.of(item).maintenance_keys for item in opened.keys])
         if attempt:
             time.sleep(random.random() * _PAUSE_SECONDS)  # only so that fewer meet again
         put_named(context.store, lambda name: dossier_path("dossiers", dossier_id, name), data)

@@ -19,6 +19,7 @@ from ..format.keyset import PrivateHalves, Slot, SlotKind, build_keyset, make_sl
 from ..format.names import dossier_path
 from ..station import DossierPin, RepositoryKeys
 from ..types import DossierId
+from .clones import claim_medium
 from .context import DossierContext, RepositoryContext, not_enrolled
 from .deriving import derive_alone
 from .dossiers import check_name, this_station
@@ -36,6 +37,7 @@ def create_dossier(context: RepositoryContext, name: str, secret: str | None) ->
         raise not_enrolled("this repository")
     if any(pin.name == name for pin in keys.dossiers.values()):
         raise DossierExistsError(f"There is a dossier named {name!r} already. Choose another name.")
+    claim_medium(context)
     newest = keys.epochs[0]
     dossier_keys = EpochKeys(
         epoch=newest.epoch,

@@ -22,7 +22,7 @@ from typing import Any
 from ..crypto.derivation import digest
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
-from ..types import PlainHash, SnapshotId
+from ..types import DossierId, PlainHash, SnapshotId
 from .protection import (
     is_running,
     make_private_folder,
@@ -230,3 +230,9 @@ class MediumCache:
         """Remember `copies`."""
         if copies:
             write_private(self.folder / "checked", b"".join(sorted(copies)))
+
+
+def highest_number(repository: Path, dossier_id: DossierId) -> int:
+    """Return the highest number of a last snapshot of the dossier that is kept below a repository's folder."""
+    kept = [MediumCache(path).last() for path in repository.glob(f"*/{dossier_id.hex()}")]
+    return max((last.number for last in kept if last is not None), default=0)

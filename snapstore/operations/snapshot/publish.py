@@ -33,7 +33,7 @@ from ...format.notes import SessionNote, decode_session, encode_session
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
 from ..clock import zone_minutes
 from ..context import DossierContext
-from ..history import History
+from ..history import History, history_look
 
 _TEXTS_KEPT = 1000  # sources and patterns that a manifest repeats; they are for people
 
@@ -73,11 +73,7 @@ class Published:
 
 def first_look(dossier: DossierContext) -> contextlib.AbstractContextManager[None]:
     """List side by side what a snapshot looks at before it saves anything."""
-    folder = dossier_folder(dossier.id)
-    return dossier.repository.one_look(
-        ("dossiers", f"ok/{folder}", f"records/{folder}", "sessions", "index", "condemn"),
-        (f"snapshots/{folder}", "packs"),
-    )
+    return history_look(dossier, ("sessions",), ("condemn",), ("index", "packs"))
 
 
 def mark_condemned(dossier: DossierContext) -> None:
@@ -114,7 +110,7 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
     """Sign the manifest and put it into snapshots/."""
     context = dossier.repository
     facts = ManifestFacts(
-        number=1 + max((item.facts.number for item in history.manifests), default=0),
+        number=_next_number(dossier, history),
         time_ns=draft.start_ns,
         zone_minutes=zone_minutes(),
         root_id=draft.root_id,
@@ -204,6 +200,13 @@ def drop(dossier: DossierContext, names: Sequence[str]) -> None:
 def new_snapshot_id() -> SnapshotId:
     """Draw the id of a new snapshot."""
     return SnapshotId(random_bytes(16))
+
+
+def _next_number(dossier: DossierContext, history: History) -> int:
+    """Return one more than the highest number seen: on this medium, and by this station on its twins."""
+    context = dossier.repository
+    own = context.state.highest_number(context.config.repository_id, dossier.id)
+    return 1 + max([own, *(item.facts.number for item in history.manifests)])
 
 
 def _roster(history: History, own: SnapshotId) -> tuple[SnapshotId, ...]:

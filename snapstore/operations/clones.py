@@ -1,0 +1,86 @@
+"""Copies of a medium that were made behind our back: noticing them, and giving them an id of their own.
+
+Here: `notice_clone`, for whoever opens a repository, and `claim_medium`, for whoever is about to write. Not here: what
+a place is recognised by (`snapstore.stores.media.fingerprint`), twins that were made on purpose (`operations.copy`).
+
+Rules: a folder copied in a file manager has the id of the medium it was copied from, and what one of them holds would
+count as missing on the other. A medium whose id this station has seen in another place is therefore taken for a clone.
+That is a problem and no error: reading works. What a station remembers of the medium's last snapshot says nothing of
+the clone. The first write gives it a new id, by a config object of the next generation (docs/format/03-config.md);
+where two stations do that at once, the greater id wins and both look. A medium that was moved to another disk gets a
+new id as well, which costs one run of a cache. Stores in which places cannot be told apart have no clones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..blobs.naming import put_named
+from ..crypto.entropy import random_bytes
+from ..crypto.keys import MaintenanceKeys
+from ..errors import TamperedError
+from ..format.config import Config, encode_config
+from ..format.names import object_path
+from ..stores.local import LocalStore
+from ..stores.media.fingerprint import fingerprint
+from ..stores.protocol import Store
+from ..stores.wrapper import innermost
+from ..types import MediumId, Problem
+from .configs import read_configs
+from .context import RepositoryContext
+
+
+def notice_clone(context: RepositoryContext) -> None:
+    """Compare where the medium is with where this station saw it last; remember the place of one that is new."""
+    here = _place_of(context.store)
+    if here is None:
+        return
+    place = context.state.place(context.config.repository_id, context.config.medium_id)
+    known = place.read()
+    if known is None:
+        place.write(here)
+    elif known != here:
+        context.is_clone = True
+        message = (
+            f"What is in {context.store.url} was copied from another medium of this repository, or moved to another "
+            "disk. It can be read; the next time something is written to it, it becomes a medium of its own."
+        )
+        context.problems.append(Problem(code="cloned_medium", path=context.store.url, message=message))
+
+
+def claim_medium(context: RepositoryContext, keys: Iterable[MaintenanceKeys] = ()) -> None:
+    """Before anything is written: give a clone an id of its own. Does nothing to any other medium.
+
+    `keys` are maintenance keys that this station does not hold yet. Raises NotEnrolledError without any, StoreError."""
+    if not context.is_clone:
+        return
+    mac_key = _mac_key(context, list(keys) or list(context.maintenance().values()))
+    config = next_config(context.config)
+    put_named(context.store, lambda name: object_path("config", name), encode_config(config, mac_key))
+    context.take_configs(read_configs(context.store, []))
+    context.is_clone = False
+    here = _place_of(context.store)
+    if here is not None:
+        context.state.place(context.config.repository_id, context.config.medium_id).write(here)
+
+
+def next_config(config: Config) -> Config:
+    """Return the config of a medium with a new id: of the next generation, so that its id counts where others lie."""
+    return replace(
+        config, medium_id=MediumId(random_bytes(16)), generation=config.generation + 1, created_ns=time.time_ns()
+    )
+
+
+def _mac_key(context: RepositoryContext, keys: list[MaintenanceKeys]) -> bytes:
+    """Return the key that the present config was made with."""
+    for key in keys:
+        if any(item.verify(key.config) for item in context.configs):
+            return key.config
+    raise TamperedError(f"The configuration in {context.store.url} was not written by this repository's owners.")
+
+
+def _place_of(store: Store) -> str | None:
+    inner = innermost(store)
+    return fingerprint(inner.root) if isinstance(inner, LocalStore) else None
