@@ -16,11 +16,11 @@ from pathlib import Path
 
 from ..blobs.catalogue import Catalogue, LoadedIndex, load_index
 from ..crypto.keys import DossierKeys, MaintenanceKeys
-from ..errors import InputError, NotEnrolledError, StoreError
+from ..errors import InputError, NotEnrolledError
 from ..format.config import Config, DecodedConfig, unite_configs
 from ..format.names import b32
 from ..station import DossierPin, RepositoryKeys, StateFolder
-from ..stores.ahead import AheadStore
+from ..stores.ahead import AheadStore, meanwhile
 from ..stores.local import LocalStore
 from ..stores.protocol import Store
 from ..stores.wrapper import innermost
@@ -52,8 +52,7 @@ class RepositoryContext:
         """Mark the repository as open by this station, and remove unfinished uploads of its dead runs."""
         alone = self._open.enter_context(self.state.opened())
         if alone:
-            with contextlib.suppress(StoreError):  # a medium that cannot be written can still be read
-                self.store.clean_temporaries(self.station_mark)
+            meanwhile(self.store, lambda: self.store.clean_temporaries(self.station_mark))
         return self
 
     def close(self) -> None:
@@ -89,9 +88,9 @@ class RepositoryContext:
                     code="own_folder",
                 )
 
-    def one_look(self, *waves: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-        """List folders ahead for the block that follows, wave by wave, where that saves time (stores/ahead.py)."""
-        return self.store.one_look(*waves) if isinstance(self.store, AheadStore) else contextlib.nullcontext()
+    def one_look(self, *chains: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        """List folders ahead for the block that follows, where that saves time (stores/ahead.py)."""
+        return self.store.one_look(*chains) if isinstance(self.store, AheadStore) else contextlib.nullcontext()
 
     def take_configs(self, configs: list[DecodedConfig]) -> None:
         """Go on under the config that these objects make: the medium may have another id, and its caches with it."""

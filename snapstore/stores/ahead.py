@@ -3,20 +3,22 @@
 Here: `AheadStore`, whose `one_look` starts listings before they are asked for. Not here: which listings an operation
 needs, and in which order they have to be made.
 
-Rules: inside `one_look` a listing that was announced is made once, at the start, side by side with the others of its
-wave; waves follow each other. What is put or deleted through this store meanwhile is seen: its folder is listed anew.
-Nothing is kept beyond the end of the block, so that no listing is older than the block it is used in. An error comes
-out of the listing that it belongs to. With a local store a block does nothing at all.
+Rules: inside `one_look` a listing that was announced is made once, at the start, side by side with the others, but for
+those that have to wait for another one. What is put or deleted through this store meanwhile is seen: its folder is
+listed anew. Nothing is kept beyond the end of the block, so that no listing is older than the block it is used in. An
+error comes out of the listing that it belongs to. With a local store a block does nothing at all. What is done
+`meanwhile` is over before anything is put.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
+from ..errors import StoreError
 from .protocol import Store, StoredObject, check_prefix, lanes_of
 from .wrapper import StoreWrapper
 
@@ -27,23 +29,23 @@ class AheadStore(StoreWrapper):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self._made: dict[str, Future[list[StoredObject]]] = {}
+        self._background: threading.Thread | None = None
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one_look(self, *waves: Sequence[str]) -> Iterator[None]:
-        """List the folders of the first wave now and side by side, and those of each next wave after them."""
-        lanes = lanes_of(self.inner)
-        if lanes == 1 or self._made:
+    def one_look(self, *chains: Sequence[str]) -> Iterator[None]:
+        """List folders now and side by side; of those in one chain, each after the one before it."""
+        if lanes_of(self.inner) == 1 or self._made:
             yield
             return
-        workers = ThreadPoolExecutor(max(lanes, max(map(len, waves), default=1)), thread_name_prefix="snapstore-list")
+        workers = ThreadPoolExecutor(max(1, sum(map(len, chains))), thread_name_prefix="snapstore-list")
         try:
-            before: list[Future[list[StoredObject]]] = []
-            for wave in waves:
-                started = [(check_prefix(prefix), workers.submit(self._list_after, before, prefix)) for prefix in wave]
-                with self._lock:
-                    self._made.update(started)
-                before = [future for _, future in started]
+            for chain in chains:
+                before: Future[list[StoredObject]] | None = None
+                for prefix in map(check_prefix, chain):
+                    before = workers.submit(self._list_after, before, prefix)
+                    with self._lock:
+                        self._made[prefix] = before
             yield
         finally:
             with self._lock:
@@ -52,6 +54,7 @@ class AheadStore(StoreWrapper):
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Passed on; folders that it lies in are listed anew."""
+        self._settle()
         try:
             self.inner.put(name, data, size=size)
         finally:
@@ -69,9 +72,25 @@ class AheadStore(StoreWrapper):
             for prefix in [prefix for prefix in self._made if name.startswith(f"{prefix}/") or not prefix]:
                 del self._made[prefix]
 
-    def _list_after(self, before: Sequence[Future[list[StoredObject]]], prefix: str) -> list[StoredObject]:
-        for future in before:
-            future.exception()  # only waits: the error is for whoever asks for that listing
+    def meanwhile(self, action: Callable[[], None]) -> None:
+        """Do something in the background; see the function of that name."""
+        self._settle()
+        self._background = threading.Thread(target=_quietly, args=(action,), name="snapstore-tidy", daemon=True)
+        self._background.start()
+
+    def close(self) -> None:
+        """Passed on, when nothing is done in the background any more."""
+        self._settle()
+        self.inner.close()
+
+    def _settle(self) -> None:
+        background, self._background = self._background, None
+        if background is not None:
+            background.join()
+
+    def _list_after(self, before: Future[list[StoredObject]] | None, prefix: str) -> list[StoredObject]:
+        if before is not None:
+            before.exception()  # only waits: the error is for whoever asks for that listing
         return list(self.inner.list(prefix))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
@@ -79,3 +98,16 @@ class AheadStore(StoreWrapper):
         with self._lock:
             made = self._made.get(check_prefix(prefix))
         return self.inner.list(prefix) if made is None else iter(made.result())
+
+
+def meanwhile(store: Store, action: Callable[[], None]) -> None:
+    """Do something that nobody waits for, before anything else is put. Its StoreErrors are suppressed."""
+    if isinstance(store, AheadStore):
+        store.meanwhile(action)
+    else:
+        _quietly(action)
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    with contextlib.suppress(StoreError):
+        action()

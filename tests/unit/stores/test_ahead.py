@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from snapstore.errors import StoreUnavailableError
-from snapstore.stores.ahead import AheadStore
+from snapstore.stores.ahead import AheadStore, meanwhile
 from snapstore.stores.memory import MemoryStore
 from snapstore.stores.protocol import Store, StoredObject
 from snapstore.testing import StoreWrapper
@@ -52,15 +52,15 @@ def names(store: Store, prefix: str) -> list[str]:
     return sorted(item.name for item in store.list(prefix))
 
 
-def test_a_wave_is_listed_side_by_side_and_once(far: Far) -> None:
+def test_folders_are_listed_side_by_side_and_once(far: Far) -> None:
     store = AheadStore(far)
-    with store.one_look(("packs", "ok", "index"), ("snapshots",)):
+    with store.one_look(("packs", "snapshots"), ("ok",), ("index",)):
         assert names(store, "packs") == names(store, "packs/") == ["packs/a/one"]
         assert names(store, "ok") == ["ok/d/two"]
         assert names(store, "index") == names(store, "snapshots") == []
     assert far.most == 3
     assert sorted(far.listed) == ["index", "ok", "packs", "snapshots"]
-    assert far.listed[-1] == "snapshots"
+    assert far.listed.index("snapshots") > far.listed.index("packs")
 
 
 def test_after_the_block_everything_is_listed_anew(far: Far) -> None:
@@ -73,7 +73,7 @@ def test_after_the_block_everything_is_listed_anew(far: Far) -> None:
 
 def test_own_changes_are_seen_inside_the_block(far: Far) -> None:
     store = AheadStore(far)
-    with store.one_look(("packs", "ok")):
+    with store.one_look(("packs",), ("ok",)):
         store.put("packs/b/new", b"3")
         assert names(store, "packs") == ["packs/a/one", "packs/b/new"]
         store.delete("packs/a/one")
@@ -84,7 +84,7 @@ def test_own_changes_are_seen_inside_the_block(far: Far) -> None:
 def test_an_error_comes_out_of_its_own_listing_alone(far: Far) -> None:
     far.broken = "packs"
     store = AheadStore(far)
-    with store.one_look(("packs", "ok"), ("snapshots",)):
+    with store.one_look(("packs", "snapshots"), ("ok",)):
         assert names(store, "ok") == ["ok/d/two"]
         assert names(store, "snapshots") == []
         with pytest.raises(StoreUnavailableError):
@@ -101,6 +101,28 @@ def test_a_store_that_is_near_is_listed_when_it_is_asked() -> None:
 
 def test_an_error_in_the_block_leaves_no_thread(far: Far) -> None:
     store = AheadStore(far)
-    with pytest.raises(KeyError), store.one_look(("packs", "ok", "index"), ("snapshots", "records")):
+    with pytest.raises(KeyError), store.one_look(("packs", "snapshots"), ("ok", "records"), ("index",)):
         raise KeyError
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("snapstore-list")]
+
+
+def test_what_is_done_meanwhile_is_over_before_a_put(far: Far) -> None:
+    store = AheadStore(far)
+    done = threading.Event()
+
+    def tidy() -> None:
+        time.sleep(0.1)
+        done.set()
+        raise StoreUnavailableError("nobody minds")
+
+    meanwhile(store, tidy)
+    assert not done.is_set()
+    store.put("packs/b/new", b"3")
+    assert done.is_set()
+    done.clear()
+    meanwhile(far, tidy)
+    assert done.is_set()
+    done.clear()
+    meanwhile(store, tidy)
+    store.close()
+    assert done.is_set()
