@@ -164,6 +164,8 @@ class Bench:
         self.result.runs.append(run)
         what = " ".join(part for part in (run.data, run.step, run.tool, f"round {run.round}") if part)
         seconds = f"{run.wall:9.3f} s" if run.wall is not None else f"{run.rate or 0:,.0f} a second"
+        if run.round_trips is not None:
+            seconds = f"{run.round_trips} round trips"
         wrong = "  NOT IDENTICAL" if run.identical is False else ""
         print(f"   {what:60} {seconds}{wrong}", file=sys.stderr, flush=True)
 

@@ -42,6 +42,7 @@ QUESTIONS = (
     "daily-increments",
     "second-dossier",
     "memory",
+    "remote",
     "micro",
 )
 FOLDER = ROOT / "benchmarks"

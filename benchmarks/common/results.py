@@ -33,6 +33,8 @@ class Run:
     added_bytes: int | None = None
     rate: float | None = None
     """Bytes or pieces a second, in questions that measure a part and not a program."""
+    round_trips: int | None = None
+    """The longest chain of requests over a network in which each waited for the answer to the one before."""
     identical: bool | None = None
     """For restores: what came back is what was saved."""
 

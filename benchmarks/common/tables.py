@@ -32,6 +32,7 @@ COLUMNS = (
     Column(figure="memory", title="peak MB", show=lambda value: f"{value / 1e6:.0f}"),
     Column(figure="repository_bytes", title="repository MB", show=lambda value: f"{value / 1e6:,.1f}"),
     Column(figure="added_bytes", title="added MB", show=lambda value: f"{value / 1e6:,.2f}"),
+    Column(figure="round_trips", title="round trips", show=lambda value: f"{value:.0f}"),
     Column(figure="rate", title="a second", show=lambda value: f"{value:,.0f}"),
 )
 RATIOS = ("wall", "added_bytes")

@@ -222,7 +222,8 @@ class FaultyWire:
     async def _listen(self, port: int) -> None:
         # The holder keeps the port ours while it is refused: bound, and not listening.
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._connect(self._targets[port], reader, writer)
+            with contextlib.suppress(asyncio.CancelledError):  # the wire is being closed
+                await self._connect(self._targets[port], reader, writer)
 
         listening = new_socket(self.host, port)
         self._listeners[port] = await asyncio.start_server(handle, sock=listening, limit=CHUNK_BYTES)
@@ -293,14 +294,16 @@ class FaultyWire:
         self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[..., Any]
     ) -> None:
         """Pass on what comes, later by the delay; `look` counts it and says what is passed on and how it ends."""
-        under_way: asyncio.Queue[tuple[float, int, bytes, str]] = asyncio.Queue(maxsize=256)
+        under_way: asyncio.Queue[tuple[float, int, Counts, bytes, str]] = asyncio.Queue(maxsize=256)
 
         async def deliver() -> None:
             while True:
-                due, depth, data, ending = await under_way.get()
+                due, depth, counts, data, ending = await under_way.get()
                 await asyncio.sleep(max(0.0, due - self._loop.time()))
                 await self._flowing.wait()
-                if writer is link.client:
+                if counts is not self.counts:  # it was sent before they began anew
+                    pass
+                elif writer is link.client:
                     self._answered_depth = max(self._answered_depth, depth)
                 else:
                     link.arrived_depth = depth
@@ -325,7 +328,7 @@ class FaultyWire:
                 await self._flowing.wait()
                 passed, ending = await look(link, data) if data else (b"", END)
                 depth = link.arrived_depth if writer is link.client else link.sent_depth
-                await under_way.put((self._loop.time() + self.delay_seconds, depth, passed, ending))
+                await under_way.put((self._loop.time() + self.delay_seconds, depth, self.counts, passed, ending))
             await delivering
         finally:
             delivering.cancel()

@@ -196,3 +196,14 @@ def test_ports_of_data_connections_that_are_known_before_are_taken_at_another_ad
         with socket.create_connection((wire.host, echo), timeout=PATIENCE_SECONDS) as data:
             assert ask(data, b"data") == b"data."
         assert wire.counts.connections == 1
+
+
+def test_an_answer_under_way_does_not_count_after_counting_anew(echo: int) -> None:
+    with FaultyWire(echo, delay_seconds=0.05) as wire, connect(wire) as client:
+        ask(client, b"a")
+        client.sendall(b"b")
+        time.sleep(0.02)
+        wire.count_anew()
+        assert client.recv(10) == b"b."
+        ask(client, b"c")
+        assert wire.counts.dependent_trips == 1
