@@ -199,12 +199,12 @@ unpack_servers() {
     done
 }
 
-# One more server that speaks S3, beside the one from PyPI; tests/servers knows where it comes from.
-install_object_server() {
-    local script="$ROOT/tests/servers/object_servers.py"
-    grep -qs -e '--install' "$script" || return 0
-    (cd "$ROOT" && PYTHONPATH="$ROOT:$ROOT/tests/servers" "$PYTHON" "$script" --install) ||
-        say "could not install a second S3 server; the tests that need it will skip"
+# Servers of object storage, beside the one from PyPI; they are built with Go or come from npm, where those are there.
+install_object_servers() {
+    local script="$ROOT/tests/servers/object_servers.py" missing
+    [ -f "$script" ] || return 0
+    missing=$("$PYTHON" "$script" 2>&1) && return 0
+    say "could not install all servers of object storage; the tests that need them will skip: ${missing:0:600}"
 }
 
 prepare_environment() {
