@@ -62,10 +62,15 @@ if TYPE_CHECKING:
         Progress,
         ProgressStatus,
     )
+    from .removable import (
+        media,
+        test_medium,
+    )
     from .repository import (
         Dossier,
         Repository,
     )
+    from .stores.address import RemoteAddress
     from .stores.options import StoreOptions
     from .types import (
         BlobId,
@@ -75,6 +80,8 @@ if TYPE_CHECKING:
         EntryType,
         HistoryReview,
         MediumId,
+        MediumInfo,
+        MediumTestReport,
         ObjectName,
         Overwrite,
         PlainHash,
@@ -145,7 +152,12 @@ _HOMES = {
         "Dossier",
         "Repository",
     ),
+    "stores.address": ("RemoteAddress",),
     "stores.options": ("StoreOptions",),
+    "removable": (
+        "media",
+        "test_medium",
+    ),
     "types": (
         "BlobId",
         "DossierId",
@@ -154,6 +166,8 @@ _HOMES = {
         "EntryType",
         "HistoryReview",
         "MediumId",
+        "MediumInfo",
+        "MediumTestReport",
         "ObjectName",
         "Overwrite",
         "PlainHash",
@@ -193,6 +207,8 @@ __all__ = [
     "InUseError",
     "InputError",
     "MediumId",
+    "MediumInfo",
+    "MediumTestReport",
     "MissingObjectError",
     "NotEnrolledError",
     "NotFoundError",
@@ -207,6 +223,7 @@ __all__ = [
     "Progress",
     "ProgressStatus",
     "RecordId",
+    "RemoteAddress",
     "Repository",
     "RepositoryExistsError",
     "RepositoryId",
@@ -241,7 +258,9 @@ __all__ = [
     "WrongSecretError",
     "__version__",
     "init",
+    "media",
     "open",
+    "test_medium",
 ]
 
 

@@ -22,6 +22,9 @@ from ..errors import AmbiguousError, DossierNotFoundError, InputError, NotEnroll
 from .interruption import Interruption
 from .output import Output
 from .secrets import SecretSupply
+from .store_options import NAMES as STORE_OPTIONS
+from .store_options import OPTIONS as OPTIONS_OF_STORES
+from .store_options import StoreAccess
 
 if TYPE_CHECKING:
     from .. import Dossier, Repository
@@ -36,6 +39,8 @@ class Session:
     def __init__(self) -> None:
         self.output = Output()
         self.secrets = SecretSupply(self.output.warn)
+        self.access = StoreAccess()
+        self.output.redact = self.redact
         self.interruption = Interruption()
         self.repository_url: str | None = None
         self.dossier_name: str | None = None
@@ -61,12 +66,20 @@ class Session:
                 self.output.verbose += value
             case "secret_file" | "secret_command":
                 setattr(self.secrets, name.removeprefix("secret_"), value)
+            case "repository_url" if isinstance(value, str):
+                self.repository_url = self.access.address(value)
+            case _ if name in STORE_OPTIONS:
+                self.access.take(name, value)
             case _:
                 setattr(self, name, value)
         self.interruption.quiet = self.output.quiet or self.output.json
 
+    def redact(self, text: str) -> str:
+        """Return `text` without any secret or password that was read so far."""
+        return self.access.redact(self.secrets.redact(text))
+
     def url(self) -> str:
-        """Return the address of the repository, as it was given."""
+        """Return the address of the repository, without a password."""
         if not self.repository_url:
             raise InputError("No repository was named. Use -r ADDRESS or SNAPSTORE_REPO.", code="no_repository_named")
         return self.repository_url
@@ -76,12 +89,16 @@ class Session:
         if self._repository is None:
             from .. import open as open_repository
 
-            self._repository = open_repository(self.url(), state_dir=self.state_dir)
+            options = self.access.options()
+            self.hold(open_repository(self.url(), state_dir=self.state_dir, options=options))
+        assert self._repository is not None
         return self._repository
 
     def hold(self, repository: Repository) -> Repository:
-        """Take over a repository that `init` made, to close it at the end."""
+        """Take over a repository, to close it at the end, and say what its opening found."""
         self._repository = repository
+        for problem in repository.problems:
+            self.output.warn(problem.message)
         return repository
 
     def dossier(self, name: str | None = None) -> Dossier:
@@ -139,7 +156,7 @@ def global_options(*, environment: bool = False) -> Callable[[F], F]:
     """Add the global options to a command; with `environment` their variables are read as well."""
 
     def decorate(function: F) -> F:
-        for names, variable, settings in reversed(_OPTIONS):
+        for names, variable, settings in reversed((*_OPTIONS, *OPTIONS_OF_STORES)):
             from_environment = {"envvar": variable, "show_envvar": True} if environment and variable else {}
             option = click.option(
                 *names, expose_value=False, callback=_take, hidden=not environment, **settings, **from_environment
@@ -161,7 +178,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], str | None, dict[str, Any]], ...] = (
     (
         ("-r", "--repo", "repository_url"),
         "SNAPSTORE_REPO",
-        {"metavar": "ADDRESS", "help": "The repository: a folder, or an address such as usb:LABEL."},
+        {"metavar": "ADDRESS", "help": "The repository: a folder, or an address: usb:LABEL, sftp://me@host/path."},
     ),
     (
         ("-d", "--dossier", "dossier_name"),

@@ -4,8 +4,8 @@ Here: `report_failure`. Not here: the codes themselves (`exit_codes.py`).
 
 Rules: errors that snapstore raises on purpose are printed with their own message; those of the operating system with
 the system's; anything else is a mistake in the program, whose message might hold anything, so that only its class is
-named. Tracebacks only with `-v -v`, and with every known secret taken out. With --json it is one object `{"error":
-{"code": ..., "message": ...}}`. A reader that went away (`| head`) is no reason to say anything.
+named. Tracebacks only with `-v -v`, and with every known secret and password taken out. With --json it is one object
+`{"error": {"code": ..., "message": ...}}`. A reader that went away (`| head`) is no reason to say anything.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def report_failure(error: BaseException, session: Session, *, as_json: bool) -> 
         error.show()
         return ExitCode.USAGE
     code, message = _describe(error)
-    message = session.secrets.redact(message)
+    message = session.redact(message)
     if as_json:
         print(json_line({"error": {"code": code, "message": message}}), file=sys.stderr)
     else:
         print(f"snapstore: {printable(message)}", file=sys.stderr)
     if session.output.verbose > 1:
         text = "".join(traceback.format_exception(error))
-        print(session.secrets.redact(text), end="", file=sys.stderr)
+        print(session.redact(text), end="", file=sys.stderr)
     return ExitCode.USAGE if isinstance(error, click.UsageError) else exit_code_of(error)
 
 

@@ -16,7 +16,7 @@ import dataclasses
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 
@@ -136,6 +136,8 @@ class Output:
         self.json = False
         self.quiet = False
         self.verbose = 0
+        self.redact: Callable[[str], str] = str
+        """Takes secrets out of warnings and problems."""
 
     def line(self, text: str = "") -> None:
         """Print one line of a result for people."""
@@ -162,6 +164,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr; as a JSON object if programs read. Not silenced by -q."""
+        text = self.redact(text)
         line = json_line({"warning": {"message": text}}) if self.json else f"snapstore: warning: {printable(text)}"
         print(line, file=sys.stderr)
 
@@ -172,6 +175,6 @@ class Output:
         shown = problems if self.verbose else problems[:PROBLEMS_SHOWN]
         for problem in shown:
             where = f"{printable(problem.path)}: " if problem.path else ""
-            print(f"problem: {where}{printable(problem.message)}", file=sys.stderr)
+            print(self.redact(f"problem: {where}{printable(problem.message)}"), file=sys.stderr)
         if len(shown) < len(problems):
             print(f"... and {len(problems) - len(shown):,} more; -v shows all", file=sys.stderr)

@@ -45,7 +45,7 @@ class SecretSupply:
         """Return the secret of a dossier that exists, asking once if no source was given."""
         found = self._from_sources() or self._typed
         if found is None:
-            found = self._typed = self._remember(_ask(f"Secret{_of(dossier)}: "))
+            found = self._typed = self._remember(ask(f"Secret{_of(dossier)}: "))
         return found
 
     def chosen(self, dossier: str) -> str:
@@ -54,8 +54,8 @@ class SecretSupply:
         if configured:
             return configured
         for _ in range(_TRIES_TO_CHOOSE):
-            first = self._remember(_ask(f"Choose a secret{_of(dossier)} (at least 8 characters): "))
-            if first == self._remember(_ask("The same again: ")):
+            first = self._remember(ask(f"Choose a secret{_of(dossier)} (at least 8 characters): "))
+            if first == self._remember(ask("The same again: ")):
                 return first
             self._warn("The two were not the same.")
         raise InputError("The secret was not typed twice the same way. Nothing was made.", code="secret_mismatch")
@@ -70,9 +70,9 @@ class SecretSupply:
         if self.file and self.command:
             raise InputError("Give either --secret-file or --secret-command, not both.")
         if self.file:
-            return self._remember(_decode(self._read_file(self.file), where="the secret file"))
+            return self._remember(decoded(self._read_file(self.file), "the secret file"))
         if self.command:
-            return self._remember(_decode(_run(self.command), where="the secret command's output"))
+            return self._remember(decoded(command_output(self.command), "the secret command's output"))
         return self._remember(self._environment) if self._environment else None
 
     def _read_file(self, path: str) -> bytes:
@@ -98,12 +98,13 @@ def _of(dossier: str | None) -> str:
     return f" of dossier {dossier!r}" if dossier else ""
 
 
-def _decode(data: bytes, *, where: str) -> str:
+def decoded(data: bytes, where: str) -> str:
+    """Return a secret as it stood in a file or came from a command."""
     # The rule of docs/format/02-keys.md: a byte order mark and one newline at the end do not belong to the secret.
     data = data.removeprefix(codecs.BOM_UTF8)
     data = data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
     if not data:
-        raise SecretRequiredError(f"There is no secret in {where}: it is empty.")
+        raise SecretRequiredError(f"There is nothing in {where}: it is empty.")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -111,7 +112,8 @@ def _decode(data: bytes, *, where: str) -> str:
         raise InputError(f"What is in {where} is not UTF-8 text.", code="secret_not_text") from None
 
 
-def _run(command: str) -> bytes:
+def command_output(command: str, *, what: str = "secret") -> bytes:
+    """Return what a command prints. SecretRequiredError if it fails; nothing of its output is in the message."""
     # No shell: quoting is what shlex says on every system but Windows, where programs split their own line.
     import subprocess
 
@@ -120,17 +122,18 @@ def _run(command: str) -> bytes:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     except OSError as error:
         raise SecretRequiredError(
-            f"The secret command did not start: {error.strerror}.", code="secret_command_failed"
+            f"The {what} command did not start: {error.strerror}.", code=f"{what}_command_failed"
         ) from error
     if done.returncode:
         raise SecretRequiredError(
-            f"The secret command ended with exit code {done.returncode}.", code="secret_command_failed"
+            f"The {what} command ended with exit code {done.returncode}.", code=f"{what}_command_failed"
         )
     return done.stdout
 
 
-def _ask(prompt: str) -> str:
-    if not _has_terminal():
+def ask(prompt: str) -> str:
+    """Ask a person at the terminal, without showing what is typed."""
+    if not has_terminal():
         raise SecretRequiredError(
             "A secret is needed and there is no terminal to ask on. Use --secret-file, --secret-command or "
             f"{ENVIRONMENT_VARIABLE}."
@@ -140,7 +143,8 @@ def _ask(prompt: str) -> str:
     return getpass.getpass(prompt)
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """Whether there is a person to ask."""
     if os.name != "posix":
         return sys.stdin is not None and sys.stdin.isatty()
     try:

@@ -24,7 +24,9 @@ def command(session: Session, unprotected: bool, share: bool) -> None:
     from ... import init
 
     url = session.url()
-    repository = session.hold(init(url, protected=not unprotected, share=share, state_dir=session.state_dir))
+    options = session.access.options()
+    repository = init(url, protected=not unprotected, share=share, state_dir=session.state_dir, options=options)
+    session.hold(repository)
     if session.output.json:
         session.output.data(
             {
