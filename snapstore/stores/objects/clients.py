@@ -1,6 +1,6 @@
 """Clients of obstore for one place, made when they are needed.
 
-Here: `Clients`. Not here: any call (store.py).
+Here: `Clients`. Not here: any request (bucket.py).
 
 Rules:
 - A request is sent once: obstore's own repetitions are off, since a put must not be sent twice, and whether to try
@@ -31,39 +31,28 @@ _IDLE_SECONDS: Final = 4  # several servers close what was idle for five
 _runtime_process: Final[list[int]] = []  # the process that obstore's threads live in, once there are any
 
 
-def obstore_functions() -> Any:
-    """The package, typed the same whether it is installed or not."""
-    try:
-        return importlib.import_module("obstore")
-    except ImportError as error:
-        raise InputError(
-            'Object storage needs a package that is not installed: pip install "snapstore[s3]".', code="extra_missing"
-        ) from error
-
-
 class Clients:
     """One client for everything but puts, and one for each class of puts."""
 
     def __init__(self, place: Place, options: StoreOptions) -> None:
-        obstore_functions()  # its absence is found out now, not in the middle of something
         self._place = place
         self._options = options
         self._settings = current_s3_settings() if place.scheme == "s3" else S3Settings()
         self._endpoint = place.endpoint or self._settings.endpoint
         self._certificate = _certificate(options.ca_file or self._settings.ca_file)
         self._lock = threading.Lock()
-        self._made: dict[int, Any] = {}
+        self._made: dict[int, object] = {}
 
     @property
     def in_clear(self) -> bool:
         """Whether others on the way can read what is sent."""
         return travels_in_clear(self._endpoint)
 
-    def reader(self) -> Any:
+    def reader(self) -> object:
         """For everything but puts."""
         return self._client(0)
 
-    def writer(self, size: int) -> Any:
+    def writer(self, size: int) -> object:
         """For a put of so many bytes."""
         return self._client(next(limit for limit in _PUT_CLASSES if size <= limit))
 
@@ -72,7 +61,7 @@ class Clients:
         with self._lock:
             self._made.clear()
 
-    def _client(self, put_bytes: int) -> Any:
+    def _client(self, put_bytes: int) -> object:
         _see_process()
         with self._lock:
             client = self._made.get(put_bytes)
@@ -80,7 +69,7 @@ class Clients:
                 client = self._made[put_bytes] = self._new(put_bytes)
         return client
 
-    def _new(self, put_bytes: int) -> Any:
+    def _new(self, put_bytes: int) -> object:
         arguments: dict[str, Any] = {
             "client_options": self._client_options(put_bytes),
             "retry_config": {"max_retries": 0},
@@ -91,7 +80,7 @@ class Clients:
             failure = Failure.of(error)
         raise setup_error(failure, self._place.scheme)  # outside, so that obstore's text is not in its chain
 
-    def _of_scheme(self, arguments: dict[str, Any]) -> Any:
+    def _of_scheme(self, arguments: dict[str, Any]) -> object:
         stores = importlib.import_module("obstore.store")
         if self._place.scheme == "s3":
             return stores.S3Store(self._place.bucket, config=self._s3_config(), **arguments)

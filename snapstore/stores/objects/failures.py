@@ -120,7 +120,7 @@ class Failure:
     @property
     def range_refused(self) -> bool:
         """Whether the range asked for begins beyond the object's end."""
-        return self.status == 416
+        return self.status == 416 or self.variant == "InvalidRangeRequest"
 
     @property
     def exists(self) -> bool:

@@ -75,8 +75,8 @@ def _keys(section: Mapping[str, str], profile: str) -> Mapping[str, str]:
     unknown = [name for name in _NOT_UNDERSTOOD if name in section]
     if unknown or "aws_access_key_id" in section:
         raise InputError(
-            f"The profile {profile!r} has {unknown[0] if unknown else 'a key without its secret'}, and keys are needed: "
-            f"put them into variables with `aws configure export-credentials --profile {profile} --format env`.",
+            f"The profile {profile!r} has {unknown[0] if unknown else 'a key but no secret'}, and keys are needed. "
+            f"Put them into variables with `aws configure export-credentials --profile {profile} --format env`.",
             code="profile_not_supported",
         )
     return {}

@@ -1,0 +1,110 @@
+"""The few requests that a store makes of a bucket, each a single one.
+
+Here: `Bucket`, keys to bytes, and `RequestFailedError`. Not here: names, prefixes, what is put and looked for in which
+order, and the store errors (store.py).
+
+Rule: an exception of obstore goes no further than this module, not even as the context of another one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Final, TypeVar
+
+from ...errors import InputError, SnapstoreError, StoreError
+from ...limits import MAX_OBJECT_BYTES
+from ..options import StoreOptions
+from .clients import Clients
+from .failures import Failure
+from .place import Place
+
+T = TypeVar("T")
+Page = list[tuple[str, int]]
+
+PAGE_ITEMS: Final = 1000  # the most that the services give at once
+
+
+class RequestFailedError(Exception):
+    """A request failed. It holds the facts, and nothing of obstore's text."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.kind)
+        self.failure = failure
+
+
+class Bucket:
+    """Every method raises RequestFailedError, or a store error where the request could not even be made."""
+
+    def __init__(self, place: Place, options: StoreOptions) -> None:
+        self._obstore = _obstore()
+        self._clients = Clients(place, options)
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether others on the way can read what is sent."""
+        return self._clients.in_clear
+
+    def size(self, key: str) -> int:
+        """The bytes stored under a key, by a HEAD."""
+        return _made(lambda: int(self._obstore.head(self._clients.reader(), key)["size"]))
+
+    def read(self, key: str, offset: int = 0, size: int | None = None) -> tuple[bytes, int]:
+        """The bytes of a range as far as the object reaches, and the size of the whole object. `size` is not 0."""
+        return _made(lambda: self._read(key, offset, size))
+
+    def put(self, key: str, content: bytes, *, only_new: bool) -> None:
+        """Store an object; with `only_new` the service is asked to refuse a key that exists."""
+        client, mode = self._clients.writer(len(content)), "create" if only_new else "overwrite"
+        _made(lambda: self._obstore.put(client, key, content, mode=mode, use_multipart=False))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; most services say nothing where there is none."""
+        _made(lambda: self._obstore.delete(self._clients.reader(), key))
+
+    def pages(self, folder: str) -> Iterator[Page]:
+        """Keys and sizes of what is below a folder, "" for the bucket; page by page, as they come."""
+        stream = _made(lambda: self._obstore.list(self._clients.reader(), folder or None, chunk_size=PAGE_ITEMS))
+        while (page := _made(lambda: next(stream, None))) is not None:
+            yield [(found["path"], found["size"]) for found in page]
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._clients.close()
+
+    def _read(self, key: str, offset: int, size: int | None) -> tuple[bytes, int]:
+        options: dict[str, object] = {}
+        if size is not None:
+            options["range"] = (offset, offset + size)
+        elif offset:
+            options["range"] = {"offset": offset}
+        result = self._obstore.get(self._clients.reader(), key, options=options)
+        start, end = result.range
+        if end - start > MAX_OBJECT_BYTES:
+            raise StoreError(
+                f"Under the key {key} there are {result.meta['size']} bytes, more than any object has: they were not "
+                "put there by snapstore. Check the repository.",
+                code="object_too_large",
+            )
+        return bytes(result.bytes().to_bytes()), int(result.meta["size"])
+
+
+def _made(request: Callable[[], T]) -> T:
+    """Make a request. Its failure is raised outside the handler, so that no chain leads to obstore's text."""
+    try:
+        return request()
+    except SnapstoreError:
+        raise
+    except Exception as error:
+        failure = Failure.of(error)
+    raise RequestFailedError(failure)
+
+
+def _obstore() -> ModuleType:
+    try:
+        return importlib.import_module("obstore")
+    except ImportError as error:
+        raise InputError(
+            'Object storage needs a package that is not installed: pip install "snapstore[s3]".', code="extra_missing"
+        ) from error
