@@ -93,12 +93,18 @@ def _enter(
 ) -> Repository:
     from .operations.configs import repository_ids
     from .operations.context import station_mark
+    from .operations.media.expected import expect_known_repository
+    from .operations.media.finder import put_readme_at_root
     from .stores.url import open_store
     from .stores.wrapper import notices_of
 
     store = open_store(url, create=create, station=station_mark(state), identify=repository_ids, options=options)
     try:
         context = action(store, state)
+        accept_other = create or (options is not None and options.accept_other)
+        expect_known_repository(context, url, state.addresses, accept_other=accept_other)
+        if create:
+            put_readme_at_root(store)
         context.problems += [Problem(code=code, path=store.url, message=text) for code, text in notices_of(store)]
         return Repository(context)
     except BaseException:

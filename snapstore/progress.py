@@ -20,7 +20,7 @@ class ProgressStatus:
     """One look at a running operation. Sizes in bytes, times in seconds; None where not known (yet)."""
 
     phase: str
-    """What is being done: "scan", "snapshot", "upload", "confirm", "restore", "verify" or "sync"."""
+    """What is being done: "scan", "snapshot", "upload", "confirm", "restore", "write", "verify" or "sync"."""
     files_done: int = 0
     files_total: int | None = None
     bytes_done: int = 0
@@ -31,6 +31,8 @@ class ProgressStatus:
     seconds_elapsed: float = 0.0
     bytes_per_second: float | None = None
     seconds_left: float | None = None
+    notices: tuple[tuple[str, str], ...] = ()
+    """What to tell the user now, as code and text: that the room on the medium may not suffice, for instance."""
 
 
 @runtime_checkable

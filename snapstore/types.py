@@ -175,6 +175,10 @@ class SnapshotReport:
     blobs_reused: int
     duration_seconds: float
     problems: tuple[Problem, ...]
+    notices: tuple[Problem, ...] = ()
+    """What was said on the way and is no fault of the snapshot, such as that the room may not suffice."""
+    safe_to_unplug: bool | None = None
+    """Whether everything is on the medium, so that it may be unplugged; None for a store that nobody unplugs."""
 
     @property
     def clean(self) -> bool:
@@ -201,6 +205,54 @@ class RestoreReport:
     @property
     def clean(self) -> bool:
         """True if there were no problems."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediumInfo:
+    """A medium that is connected. Texts are "", sizes and ids None where the system, or the medium, does not say."""
+
+    path: str
+    label: str
+    uuid: str
+    """What its file system calls itself by; a serial number on FAT and exFAT."""
+    file_system: str
+    """In the words of Linux: "vfat" (FAT of any kind), "exfat", "ntfs", "ext4", "apfs" ..."""
+    total_bytes: int | None
+    free_bytes: int | None
+    read_only: bool
+    repository_id: RepositoryId | None
+    """Of the repository in the folder "snapstore" at its root."""
+    medium_id: MediumId | None
+    last_used: datetime | None
+    """When this station opened that repository on that medium last, as far as it remembers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediumTestReport:
+    """The result of writing to a medium and reading it back. `problems` are what is wrong with it."""
+
+    path: str
+    full: bool
+    """Whether all free space was written; else a part of it was."""
+    spread: bool
+    """Whether what was written lay all over the free space. Where the file system cannot set space aside without
+    writing it, a quick test writes at one place only and cannot find a medium that lies about its size."""
+    free_bytes: int
+    """What the file system said was free."""
+    written_bytes: int
+    verified_bytes: int
+    """Bytes that came back as they were written."""
+    first_wrong_offset: int | None
+    """How many bytes of the test had been written before the first one that came back wrong or not at all."""
+    write_bytes_per_second: float | None
+    read_bytes_per_second: float | None
+    duration_seconds: float
+    problems: tuple[Problem, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if everything came back as it was written."""
         return not self.problems
 
 

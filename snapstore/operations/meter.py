@@ -34,6 +34,8 @@ class Meter:
         self.problems = 0
         self.files_total: int | None = None
         self.bytes_total: int | None = None
+        self.notices: list[tuple[str, str]] = []
+        """Code and text. May be added to from another thread; they are told with the next figures."""
 
     @property
     def seconds(self) -> float:
@@ -89,5 +91,6 @@ class Meter:
                 seconds_elapsed=seconds,
                 bytes_per_second=rate,
                 seconds_left=left,
+                notices=tuple(self.notices),
             )
         )

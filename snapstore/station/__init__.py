@@ -3,6 +3,7 @@
 Here: `StateFolder` and what lies in it. Not here: anything on a store.
 
     station                          signing key and name of this installation          secret, 0600
+    addresses                        which repository was seen at an address of a medium
     repositories/ID/keys             keys and pinned public keys of one repository      secret, 0600
     repositories/ID/MEDIUM/place     where the medium was seen last
     repositories/ID/MEDIUM/index*    what is where in the medium's packs                   what M opens

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..crypto.derivation import digest
 from ..errors import InputError
 from ..types import DossierId, MediumId, RepositoryId
+from .addresses import KnownAddresses
 from .caches import MediumCache, highest_number
 from .identity import Station, load_station
 from .index_cache import IndexCache
@@ -29,6 +30,11 @@ def default_state_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("snapstore", appauthor=False)
+
+
+def address_file(path: str | os.PathLike[str] | None) -> Path:
+    """Return where a station keeps which repository it saw at which address. Nothing is made."""
+    return (Path(path) if path is not None else default_state_dir()) / "addresses"
 
 
 class StateFolder:
@@ -97,6 +103,11 @@ class StateFolder:
     def object_cache(self, address: str) -> Path:
         """Return the folder for what was read of the store at an address. It holds sealed bytes only."""
         return self.path / "objects" / digest(address.encode("utf-8", "surrogateescape")).hex()[:32]
+
+    @property
+    def addresses(self) -> KnownAddresses:
+        """What is remembered of addresses that go to media."""
+        return KnownAddresses(address_file(self.path))
 
     def spool(self) -> Path:
         """Return the folder for packs being built. It holds sealed bytes only."""

@@ -64,6 +64,8 @@ if sys.platform == "win32":
     ]
     _kernel.CloseHandle.argtypes = [wintypes.HANDLE]
     _kernel.FlushFileBuffers.argtypes = [wintypes.HANDLE]
+    _kernel.SetEndOfFile.argtypes = [wintypes.HANDLE]
+    _kernel.SetFilePointerEx.argtypes = [wintypes.HANDLE, ctypes.c_longlong, ctypes.c_void_p, wintypes.DWORD]
 
     def read_unbuffered(path: str, block_bytes: int) -> Iterator[bytes]:
         """The file's bytes in blocks, past the system's cache. `block_bytes` is a multiple of the sector size."""
@@ -116,6 +118,18 @@ if sys.platform == "win32":
         if volume is None:
             raise ctypes.WinError(ctypes.get_last_error())
         return volume
+
+    def set_end_of_file(path: str, size: int) -> None:
+        """Give an existing file a size without writing to it: NTFS, exFAT and FAT only set the room aside."""
+        handle = _kernel.CreateFileW(path, _GENERIC_WRITE, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        try:
+            moved = _kernel.SetFilePointerEx(handle, ctypes.c_longlong(size), None, 0)
+            if not (moved and _kernel.SetEndOfFile(handle)):
+                raise ctypes.WinError(ctypes.get_last_error())
+        finally:
+            _kernel.CloseHandle(handle)
 
     def flush_volume(path: str) -> None:
         """Flush the drive that a path lies on. OSError where this user may not."""

@@ -47,6 +47,9 @@ class StoreOptions:
     ca_file: str | os.PathLike[str] | None = None
     """FTPS and HTTPS: certificates to trust beside the system's."""
 
+    accept_other: bool = False
+    """Open an address of a medium although another repository is there than this station saw there before."""
+
     def password_for(self, address: str) -> str | None:
         """Return the password for an address, asking if it is to be asked for; None if there is none."""
         return self.password(address) if callable(self.password) else self.password

@@ -19,7 +19,8 @@ import pytest
 import snapstore
 
 CALLS_AND_FACADES = {
-    "Dossier", "Repository", "RestoreOptions", "SnapshotOptions", "StoreOptions", "__version__", "init", "open",
+    "Dossier", "Repository", "RestoreOptions", "SnapshotOptions", "StoreOptions", "__version__", "init", "media",
+    "open", "test_medium",
 }  # fmt: skip
 NOT_NAMES_OF_OURS = {"TYPE_CHECKING", "annotations"}  # what the module needs to be written at all
 

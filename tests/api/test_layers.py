@@ -1,7 +1,7 @@
 """The layers, as a test over the imports of every module.
 
     cli, testing                        7   the command; the tools for testers of stores
-    entrance                            6.5 the two ways to a repository
+    entrance, removable                 6.5 the two ways to a repository; media that are plugged in
     repository                          6   thin facades
     operations                          5   one module per verb
     blobs, station                      4   ids to plaintext; the keys and caches of this installation
@@ -35,7 +35,7 @@ RANKS = {
     "blobs": 4, "station": 4,
     "operations": 5,
     "repository": 6,
-    "entrance": 6.5,
+    "entrance": 6.5, "removable": 6.5,
     "cli": 7, "testing": 7, "__main__": 8,
 }  # fmt: skip
 PURE = {"chunking", "codec", "crypto", "format"}
