@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     )
     from .stores.address import RemoteAddress
     from .stores.options import StoreOptions
+    from .testing.probe_report import ProbeOutcome, ProbeReport, ProbeRule
+    from .testing.probing import probe
     from .types import (
         BlobId,
         DossierId,
@@ -154,6 +156,12 @@ _HOMES = {
     ),
     "stores.address": ("RemoteAddress",),
     "stores.options": ("StoreOptions",),
+    "testing.probe_report": (
+        "ProbeOutcome",
+        "ProbeReport",
+        "ProbeRule",
+    ),
+    "testing.probing": ("probe",),
     "removable": (
         "media",
         "test_medium",
@@ -219,6 +227,9 @@ __all__ = [
     "OperationCancelledError",
     "Overwrite",
     "PlainHash",
+    "ProbeOutcome",
+    "ProbeReport",
+    "ProbeRule",
     "Problem",
     "Progress",
     "ProgressStatus",
@@ -260,6 +271,7 @@ __all__ = [
     "init",
     "media",
     "open",
+    "probe",
     "test_medium",
 ]
 
