@@ -5,7 +5,8 @@ means.
 
 Rules: bytes are returned only if their keyed hash is the h that was asked for. Every copy is tried before damage is
 reported. A blob that the index does not know makes the index look at the store once more: another station may have
-stored it meanwhile. What fails in a batch is tried again alone, so that one damaged blob spoils no other.
+stored it meanwhile. What fails in a batch is tried again alone, so that one damaged blob spoils no other. From a remote
+store a batch is read side by side, and ahead of its use where somebody knows what comes next.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from ..errors import (
 )
 from ..format.names import pack_path
 from ..format.tree import Node, decode_node
-from ..stores.protocol import Store
+from ..stores.protocol import Store, lanes_of
 from ..types import PlainHash
+from .fetching import FarWindows, Range
 from .index import BlobCopy, BlobIndex
 from .unsealing import Plaintext, StoredBlob, open_blobs
 from .windows import PackWindows
@@ -44,7 +46,10 @@ class BlobReader:
         refresh: Callable[[], None] | None = None,
     ) -> None:
         self._index = index
-        self._windows = PackWindows(store)
+        lanes = lanes_of(store)
+        self._far = FarWindows(store, lanes) if lanes > 1 else None
+        self._near = PackWindows(store)
+        self._windows = self._far or self._near
         self._own = [key.own for key in keys]
         self._shared = [key.shared for key in keys if key.shared is not None]
         self._refresh = refresh
@@ -83,6 +88,26 @@ class BlobReader:
             for plain_hash, item in zip(plain_hashes, found, strict=True)
         ]
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether `prefetch` does anything."""
+        return self._far is not None
+
+    def prefetch(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> None:
+        """Begin to fetch blobs that will be needed soon, if the store is remote. Never an error of the store's."""
+        if self._far is None:
+            return
+        for domain in self._shared if shared else self._own:
+            found = self._index.find_many([domain.address(plain_hash)[0] for plain_hash in plain_hashes])
+            self._far.prefetch([_sealed_range(copies[0]) for copies in found if copies])
+            plain_hashes = [item for item, copies in zip(plain_hashes, found, strict=True) if not copies]
+            if not plain_hashes:
+                return
+
+    def close(self) -> None:
+        """Fetch nothing more that nobody waits for. Reading on afterwards works."""
+        self._windows.close()
+
     def load_nodes(self, plain_hashes: Sequence[PlainHash]) -> list[Node | DamageError]:
         """Return the tree nodes with these hashes, in order, an error in the place of each that cannot be read."""
         nodes: list[Node | DamageError] = []
@@ -105,19 +130,20 @@ class BlobReader:
         """The plaintexts by the first copy of each; None where there is no copy, or it is not whole."""
         addresses = [domain.address(plain_hashes[at]) for at in places]
         copies = self._index.find_many([blob_id for blob_id, _ in addresses])
-        sealed = [
-            self._sealed(some[0], content_key) if some else None
-            for some, (_, content_key) in zip(copies, addresses, strict=True)
-        ]
+        if self._far is not None:
+            sealed = _fetched(self._far, copies, [content_key for _, content_key in addresses])
+        else:
+            sealed = [
+                self._sealed(some[0], content_key) if some else None
+                for some, (_, content_key) in zip(copies, addresses, strict=True)
+            ]
         return open_blobs(sealed, domain, [plain_hashes[at] for at in places])
 
     def _sealed(self, copy: BlobCopy, content_key: bytes) -> StoredBlob | None:
         entry = copy.entry
         start = entry.offset + entry.child_size
         try:
-            sealed = self._windows.view(
-                pack_path(copy.pack), copy.pack_size, start, entry.stored_size - entry.child_size
-            )
+            sealed = self._near.view(pack_path(copy.pack), copy.pack_size, start, entry.stored_size - entry.child_size)
         except (DamageError, StoreError):
             return None  # loading it alone says why, or finds another copy
         return StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, sealed)
@@ -169,6 +195,30 @@ class BlobReader:
         if domain.hash(plaintext) != plain_hash:
             raise _damaged(path)
         return plaintext
+
+
+def _sealed_range(copy: BlobCopy) -> Range:
+    """Where a blob's sealed bytes are, without its child list."""
+    entry = copy.entry
+    start = entry.offset + entry.child_size
+    return Range(pack_path(copy.pack), copy.pack_size, start, entry.stored_size - entry.child_size)
+
+
+def _fetched(
+    windows: FarWindows, copies: Sequence[Sequence[BlobCopy]], content_keys: Sequence[bytes]
+) -> list[StoredBlob | None]:
+    """The first copy of each blob as it is stored, without its child list; None where there is none to be read."""
+    pieces = iter(windows.read_many([_sealed_range(some[0]) for some in copies if some]))
+    sealed: list[StoredBlob | None] = []
+    for some, content_key in zip(copies, content_keys, strict=True):
+        piece = next(pieces) if some else None
+        if isinstance(piece, bytes):
+            entry = some[0].entry
+            blob = StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, memoryview(piece))
+            sealed.append(blob)
+        else:
+            sealed.append(None)  # loading it alone says why, or finds another copy
+    return sealed
 
 
 def _damaged(path: str) -> DamagedObjectError:

@@ -29,7 +29,7 @@ class _Upload:
     def __init__(self, run: Callable[[], Callable[[], None]], ended: threading.Event) -> None:
         self.tell: Callable[[], None] | None = None
         self.error: BaseException | None = None
-        self.over = False
+        self.over = threading.Event()
         self._run: Callable[[], Callable[[], None]] | None = run
         self._ended = ended
         self.thread = threading.Thread(target=self._work, name="snapstore-upload", daemon=True)
@@ -42,7 +42,7 @@ class _Upload:
             self.error = error
         finally:
             self._run = None  # what it holds may be large
-            self.over = True
+            self.over.set()
             self._ended.set()
 
 
@@ -84,15 +84,18 @@ class Uploads:
         """Call everything off and wait until nothing is under way. What still ends well is not told of."""
         self._called_off.set()
         for upload in self._under_way:
-            while upload.thread.is_alive():
-                upload.thread.join(_LOOK_SECONDS)
+            if upload.thread.ident is None:
+                continue  # it never began
+            while not upload.over.wait(_LOOK_SECONDS):
+                pass
+            upload.thread.join(_LOOK_SECONDS)
         self._under_way.clear()
 
     def _settle(self, left: int) -> None:
         """Tell of what has ended, and wait until no more than `left` are under way."""
         while True:
             self._ended.clear()
-            for upload in [upload for upload in self._under_way if upload.over]:
+            for upload in [upload for upload in self._under_way if upload.over.is_set()]:
                 upload.thread.join()
                 self._under_way.remove(upload)
                 if upload.error is not None:

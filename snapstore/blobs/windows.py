@@ -1,6 +1,7 @@
 """Ranged reads of packs, widened to aligned windows and kept for a while.
 
-Here: one small cache in front of a store. Not here: what the bytes mean.
+Here: one small cache in front of a store. Not here: what the bytes mean; stores that are better read side by side and
+ahead (fetching.py).
 
 Rules: a server sees only aligned 1 MiB ranges, never a blob's own offset and size (chunk sizes tell about content).
 Memory is bounded by the count of windows kept. Safe for several threads; two may fetch the same window at once, which
@@ -38,6 +39,9 @@ class PackWindows:
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         start = offset - first * READ_WINDOW_BYTES
         return memoryview(data)[start : start + size]
+
+    def close(self) -> None:
+        """Nothing is under way."""
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a pack, so that the next read asks the store again."""

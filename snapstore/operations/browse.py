@@ -48,8 +48,11 @@ class SnapshotView:
         while waiting:
             node = self.reader.load_node(waiting.pop())
             if isinstance(node, DirectoryLeaf):
+                if self.reader.reads_ahead:  # who goes through all the entries will want those below soon
+                    self.reader.prefetch([entry.subtree[1] for entry in node.entries if entry.subtree is not None])
                 yield from node.entries
             elif isinstance(node, DirectoryNode):
+                self.reader.prefetch([child.h for child in node.children])
                 waiting.extend(child.h for child in reversed(node.children))
             else:
                 raise _misplaced()
@@ -91,6 +94,7 @@ class SnapshotView:
                 if isinstance(node, ChunkLeaf):
                     yield from node.items
                 elif isinstance(node, ChunkNode):
+                    self.reader.prefetch([child.h for child in node.children])
                     waiting.extend(child.h for child in reversed(node.children))
                 else:
                     raise _misplaced()

@@ -118,7 +118,21 @@ class Batch:
                 results.append([_write_one(file, blobs) for file in _one_by_one(group)])
         return results
 
+    def fetch(self, reader: BlobReader) -> None:
+        """Begin to fetch what `run` will load, where reading ahead gains anything."""
+        if reader.reads_ahead:
+            for hashes, is_shared in self._wanted():
+                reader.prefetch(hashes, shared=is_shared)
+
     def _load(self, reader: BlobReader) -> Blobs:
+        blobs: Blobs = {}
+        for hashes, is_shared in self._wanted():
+            loaded = reader.load_many(hashes, shared=is_shared)
+            blobs.update(zip(((h, is_shared) for h in hashes), loaded, strict=True))
+        return blobs
+
+    def _wanted(self) -> list[tuple[list[PlainHash], bool]]:
+        """The blobs of the files, those of the dossier alone and shared ones."""
         own: dict[PlainHash, None] = {}
         shared: dict[PlainHash, None] = {}
         for group in self.groups:
@@ -128,12 +142,7 @@ class Batch:
                 elif entry.chunks is not None:
                     wanted = shared if entry.shared else own
                     wanted.update((item.h, None) for item in entry.chunks if isinstance(item, Chunk))
-        blobs: Blobs = {}
-        for hashes, is_shared in ((list(own), False), (list(shared), True)):
-            if hashes:
-                loaded = reader.load_many(hashes, shared=is_shared)
-                blobs.update(zip(((h, is_shared) for h in hashes), loaded, strict=True))
-        return blobs
+        return [(list(hashes), is_shared) for hashes, is_shared in ((own, False), (shared, True)) if hashes]
 
 
 def _parts(entry: TreeEntry, blobs: Blobs) -> Iterator[tuple[Buffer, int, int]]:

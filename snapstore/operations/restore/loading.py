@@ -39,6 +39,11 @@ class TreeLoader:
             yield self._leaves(row)
             row.clear()
 
+    def fetch(self, directories: Sequence[TreeEntry]) -> None:
+        """Begin to fetch the first nodes of directories, where reading ahead gains anything."""
+        if self._reader.reads_ahead:
+            self._reader.prefetch([item.subtree[1] for item in directories if item.subtree is not None])
+
     def entries(self, directory: TreeEntry) -> Iterator[TreeEntry]:
         """Yield the entries of one directory."""
         for parts in self.folders([directory]):

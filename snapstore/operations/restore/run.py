@@ -165,6 +165,7 @@ class _Restore:
         while waiting:
             places = waiting[: -_FOLDERS_AT_ONCE - 1 : -1]
             del waiting[-len(places) :]
+            self.entries.loader.fetch([place.entry for place in waiting[: -_FOLDERS_AT_ONCE - 1 : -1]])
             found: list[Place] = []
             entered = [place for place in places if place is self._top or self._enter(place)]
             for place, parts in zip(entered, self.entries.loader.folders([p.entry for p in entered]), strict=True):

@@ -5,7 +5,8 @@ as they come. Not here: what a worker does with a batch of small files (`batch`)
 of the results (`entries`).
 
 Rules: a worker gets a megabyte or more of work at a time, since threads that pass small things to and fro only wait
-for each other. What is under way is bounded, so memory is too. Results come in the order in which files were added,
+for each other. What is under way is bounded, so memory is too. What a remote store has to give for it is asked for as
+soon as it is known. Results come in the order in which files were added,
 in the caller's thread. The first file is waited for: a target that takes nothing is known at once."""
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _FIRST_BATCH_FILES: Final = 1
 _PART_BYTES: Final = 2 * MIB
 _MAX_WORKERS: Final = 4
 _WAITING_TASKS: Final = 2  # beyond those that the workers are at
+_WAITING_FAR_TASKS: Final = 4  # while what they need comes from a remote store; each may hold many folders open
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +84,8 @@ class ContentWriter:
         self._part_done = part_done
         self._workers_count = min(_MAX_WORKERS, max(2, os.cpu_count() or 2))
         self._workers = ThreadPoolExecutor(self._workers_count, thread_name_prefix="snapstore-restore")
+        waiting = _WAITING_FAR_TASKS if reader.reads_ahead else _WAITING_TASKS
+        self._most_tasks = self._workers_count + waiting
         self._tasks: deque[_Task] = deque()
         self._batch = Batch()
         self._batch_files = _FIRST_BATCH_FILES
@@ -154,6 +158,7 @@ class ContentWriter:
         if not batch.groups:
             return
         self._batch = Batch()
+        batch.fetch(self._reader)
         self._tasks.append((batch, self._workers.submit(batch.run, self._reader)))
         if self._batch_files < _BATCH_FILES:
             self._finish_oldest()
@@ -184,13 +189,15 @@ class ContentWriter:
     def _submit_part(self, large: LargeFile, position: int, chunks: list[Chunk]) -> None:
         if chunks:
             part = _Part(large, position, chunks)
+            if self._reader.reads_ahead:
+                self._reader.prefetch([chunk.h for chunk in chunks], shared=large.entry.shared)
             self._tasks.append((part, self._workers.submit(_write_part, part, self._reader)))
             self._trim()
 
     # --- what comes back -----------------------------------------------------------------------------------------
 
     def _trim(self) -> None:
-        while len(self._tasks) > self._workers_count + _WAITING_TASKS:
+        while len(self._tasks) > self._most_tasks:
             self._finish_oldest()
 
     def _finish_oldest(self) -> None:

@@ -108,9 +108,11 @@ def test_ctrl_c_does_not_wait_for_a_store_that_stalls() -> None:
     finally:
         timer.cancel()
         answered.set()
-    for thread in lane_threads():
-        thread.join(5)
-    assert not lane_threads()
+    for _ in range(500):  # not `join`: CPython 3.11 takes a thread whose join was interrupted for one that has ended
+        if not lane_threads():
+            return
+        time.sleep(0.01)
+    raise AssertionError("the threads do not end by themselves")
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
