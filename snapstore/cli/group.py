@@ -28,6 +28,8 @@ COMMANDS = {
     "ls": "ls",
     "cat": "cat",
     "restore": "restore",
+    "media": "media",
+    "store": "store",
     "version": "version",
 }
 
