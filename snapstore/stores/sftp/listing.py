@@ -55,6 +55,8 @@ async def list_names(pool: Pool, folder: str) -> list[str]:
             for reply in await client.ask([wire.read_folder(opened.value)] * FIRST_BURST):
                 if isinstance(reply, wire.Status) and reply.code == wire.EOF:
                     return names
+                if is_absent(reply) and not names:  # asyncssh's server opens anything and looks afterwards
+                    return names
                 if not isinstance(reply, wire.Names):
                     raise refused(reply, f"list {folder}", pool.url)
                 names += [entry.name.decode("utf-8", "replace") for entry in reply.entries]
@@ -73,6 +75,7 @@ class _Folder:
         self.entries: dict[str, wire.Attributes] = {}
         self.unclear: list[str] = []
         """Names whose size or kind the server did not give, and links."""
+        self.begun = False
         self.read = False
         self.there = True
 
@@ -207,6 +210,10 @@ class _Listing:
                 self._take_refusal(folder, reply)
 
     def _take_names(self, folder: _Folder, replies: list[wire.Reply]) -> None:
+        if not folder.begun and is_absent(replies[0]):  # asyncssh's server opens anything and looks afterwards
+            self._take_refusal(folder, replies[0])
+            replies = []
+        folder.begun = True
         for reply in replies:
             if isinstance(reply, wire.Names):
                 if folder.read:

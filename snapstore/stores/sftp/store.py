@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
@@ -49,6 +49,9 @@ BLOCK_BYTES: Final = 1 * MIB  # handed from thread to thread at once
 
 T = TypeVar("T")
 Work = Callable[[Pool], Coroutine[Any, Any, T]]
+
+
+_ABILITIES: Final = {"fsync": wire.FSYNC, "posix_rename": wire.POSIX_RENAME, "statvfs": wire.STATVFS}
 
 
 class SftpStore:
@@ -134,6 +137,16 @@ class SftpStore:
         """See `Store.clean_temporaries`."""
         start = f"{check_station(station)}-"
         self._run("clean tmp", lambda pool: _clean(pool, start))
+
+    @property
+    def abilities(self) -> Mapping[str, bool]:
+        """Which of the requests that make a store better the server has."""
+        offered = self._run("ask what the server can", _extensions)
+        return {name: extension in offered for name, extension in _ABILITIES.items()}
+
+    def remove_folders(self, folders: Sequence[str]) -> None:
+        """Remove folders of the store, in this order, and its own, as far as they are empty: the end of a trial."""
+        self._run("remove the folder", lambda pool: _remove_folders(pool, folders))
 
     def close(self) -> None:
         """End the connections. Calls that are under way fail."""
@@ -274,3 +287,14 @@ async def _clean(pool: Pool, start: str) -> None:
     for name, reply in zip(found, replies, strict=True):
         if not is_absent(reply) and not (isinstance(reply, wire.Status) and reply.code == wire.OK):
             raise refused(reply, f"remove {TEMPORARY_FOLDER}/{name}", pool.url)
+
+
+async def _extensions(pool: Pool) -> frozenset[str]:
+    return (await pool.small()).client.extensions
+
+
+async def _remove_folders(pool: Pool, folders: Sequence[str]) -> None:
+    client = (await pool.small()).client
+    *_, reply = await client.ask([wire.remove_folder(pool.place.path(folder)) for folder in (*folders, "")])
+    if not (isinstance(reply, wire.Status) and reply.code == wire.OK):
+        raise refused(reply, "remove the folder", pool.url)

@@ -214,6 +214,11 @@ def remove(path: bytes) -> Request:
     return Request(13, (_text(path),))
 
 
+def remove_folder(path: bytes) -> Request:
+    """SSH_FXP_RMDIR, which refuses a folder that is not empty."""
+    return Request(15, (_text(path),))
+
+
 def make_folder(path: bytes) -> Request:
     """SSH_FXP_MKDIR."""
     return Request(14, (_text(path), _NO_ATTRIBUTES))
