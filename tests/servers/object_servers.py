@@ -38,12 +38,21 @@ if __name__ == "__main__":  # run as a script, from anywhere
 
 from server import Server, ServerMissingError, free_port, wait_for_port
 
+from snapstore.stores.options import StoreOptions
+
+HOME = Path.home()  # before a test sets it to an empty one
 BUCKET = "snapstore-tests"
 ACCESS_KEY = "snapstoretests"
 SECRET_KEY = "not-secret-on-loopback"
 AZURITE_ACCOUNT = "devstoreaccount1"
 # Published in azurite's own documentation, and the same everywhere.
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+S3_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 AZURITE = "azurite@3.35.0"
@@ -94,7 +103,7 @@ class Process:
 def tools_folder() -> Path:
     """Where the servers are that do not come with Python."""
     given = os.environ.get("SNAPSTORE_TEST_TOOLS")
-    return Path(given) if given else Path.home() / ".cache" / "snapstore-tests"
+    return Path(given) if given else HOME / ".cache" / "snapstore-tests"
 
 
 def _tool(relative: str, installer: str) -> str:
@@ -133,10 +142,6 @@ def _ask(method: str, url: str, data: bytes | None = None, headers: Mapping[str,
     raise AssertionError("not reached")
 
 
-def _s3_variables(key: str, secret: str) -> dict[str, str]:
-    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_EC2_METADATA_DISABLED": "true"}
-
-
 def _s3_server(
     name: str,
     port: int,
@@ -144,11 +149,10 @@ def _s3_server(
     process: Process,
     start: Callable[[], None] | None = None,
     folder: Path | None = None,
-    key: str,
-    secret: str,
+    tls: bool = False,
 ) -> ObjectServer:
     def at(other: int) -> ObjectServer:
-        query = f"?endpoint=http://127.0.0.1:{other}&region=us-east-1"
+        query = f"?endpoint=http{'s' if tls else ''}://127.0.0.1:{other}&region=us-east-1"
         return ObjectServer(
             name=name,
             host="127.0.0.1",
@@ -158,7 +162,7 @@ def _s3_server(
             stop=process.stop,
             start=start or process.start,
             behind=at,
-            variables=_s3_variables(key, secret),
+            variables=S3_VARIABLES,
             absent_bucket_url=f"s3://not-{BUCKET}/place{query}",
             restart_keeps_objects=folder is not None,
         )
@@ -180,7 +184,7 @@ def running_moto(folder: Path) -> Iterator[ObjectServer]:
         process.start()
         _ask("PUT", f"http://127.0.0.1:{port}/{BUCKET}")
 
-    server = _s3_server("moto", port, process=process, start=start, key=ACCESS_KEY, secret=SECRET_KEY)
+    server = _s3_server("moto", port, process=process, start=start)
     try:
         start()
         yield server
@@ -189,20 +193,31 @@ def running_moto(folder: Path) -> Iterator[ObjectServer]:
 
 
 @contextlib.contextmanager
-def running_versitygw(folder: Path) -> Iterator[ObjectServer]:
-    """versitygw over a folder: a bucket is a folder in it, an object a file in that."""
+def running_versitygw(folder: Path, *, tls: bool = False) -> Iterator[ObjectServer]:
+    """versitygw over a folder: a bucket is a folder in it, an object a file in that. With `tls` it is reached by https,
+    with a certificate that only the CA file in the server's options vouches for."""
     program = _tool("bin/versitygw", "Go")
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True)
     port = free_port()
+    files: list[str] = []
+    options = StoreOptions()
+    if tls:
+        from ftp_certificates import certificates
+
+        made = certificates(folder / "certificates")
+        files = ["--cert", str(made.certificate), "--key", str(made.key)]
+        options = StoreOptions(ca_file=made.authority)
     process = Process(
-        [program, "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(root)],
+        [program, "--port", f"127.0.0.1:{port}", *files, "--quiet", "posix", str(root)],
         port,
         folder,
         variables={"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
     )
     with _running(process):
-        yield _s3_server("versitygw", port, process=process, folder=root / BUCKET, key=ACCESS_KEY, secret=SECRET_KEY)
+        server = _s3_server("versitygw", port, process=process, folder=root / BUCKET, tls=tls)
+        server.options = options
+        yield server
 
 
 @contextlib.contextmanager

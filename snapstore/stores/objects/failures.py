@@ -36,11 +36,11 @@ _VARIANT = re.compile(r"source: ([A-Z][A-Za-z]+)")
 _PATH = re.compile(r"\b(EmptySegment|BadSegment|InvalidPath)\b")
 
 _ABSENT: Final = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"}
-_NO_OBJECT: Final = {"NoSuchKey", "BlobNotFound", "NoSuchObject"}
+_NO_OBJECT: Final = {"NoSuchKey", "BlobNotFound", "NoSuchObject", "NoSuchVersion"}
 _LOGIN: Final = {
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "ExpiredTokenException",
     "TokenRefreshRequired", "InvalidSecurity", "AuthFailure", "AuthenticationFailed", "InvalidAuthenticationInfo",
-    "UnrecognizedClientException", "XAmzContentSHA256Mismatch", "NoAuthenticationInformation", "AuthenticationRequired",
+    "UnrecognizedClientException", "XAdminUserNotFound", "NoAuthenticationInformation", "AuthenticationRequired",
 }  # fmt: skip
 _CLOCK: Final = {"RequestTimeTooSkewed", "RequestExpired"}
 _FULL: Final = {
@@ -49,13 +49,9 @@ _FULL: Final = {
 }  # fmt: skip
 _REGION_WRONG: Final = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _BUSY: Final = {
-    "SlowDown",
-    "RequestTimeout",
-    "TooManyRequests",
-    "RequestLimitExceeded",
-    "ServerBusy",
-    "OperationAborted",
-}
+    "SlowDown", "RequestTimeout", "TooManyRequests", "RequestLimitExceeded", "ServerBusy", "OperationAborted",
+    "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
 _CONFLICTS: Final = {"ConditionalRequestConflict", "OperationAborted"}
 
 _WHERE_KEYS_ARE: Final = {
@@ -109,8 +105,8 @@ class Failure:
 
     @property
     def absent(self) -> bool:
-        """Whether the service says that there is no such object, or perhaps no such bucket."""
-        return self.status == 404 and self.code not in _ABSENT
+        """Whether the service says that there is no such object, or, without a code, perhaps no such bucket."""
+        return self.status == 404 and (not self.code or self.code in _NO_OBJECT)
 
     @property
     def surely_no_object(self) -> bool:
@@ -184,6 +180,8 @@ def uncertain_error(name: str, where: str) -> StoreError:
 
 def setup_error(failure: Failure, scheme: str) -> InputError:
     """The error for settings that obstore cannot make a client of."""
+    if failure.variant == "InvalidCertificate":
+        return InputError("The CA file holds no certificate that can be read.", code="ca_file_unreadable")
     return InputError(
         f"A client for {scheme}: storage cannot be set up ({failure.variant or failure.kind}): "
         f"see its variables and files. {_WHERE_KEYS_ARE[scheme]}.",
@@ -218,7 +216,7 @@ def _refusal(failure: Failure, said: str, *, scheme: str) -> StoreError | None:
 
 def _answer(failure: Failure, said: str, *, scheme: str, bucket: str) -> StoreError:
     """The error for any other status."""
-    if failure.status == 404:
+    if failure.status == 404 or failure.code in _ABSENT:
         how = _HOW_TO_MAKE[scheme].format(bucket=bucket)
         return StoreUnavailableError(
             f"{said} There is no bucket {bucket!r} that these keys can see: {how}.",
