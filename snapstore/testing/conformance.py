@@ -29,7 +29,7 @@ from ..stores.protocol import README_NAME, Store
 from .building_rules import BuildingRules
 from .under_test import StoreUnderTest, listing, raises
 
-_LONGEST = "0123456789abcdefghijklmnopqrstuv"
+LONGEST = "0123456789abcdefghijklmnopqrstuv"
 _BAD_NAMES = (
     "",
     "packs",
@@ -77,7 +77,7 @@ class ObjectRules(StoreUnderTest):
             assert listing(store, "config") == {"config/nothing": 0}
 
     def test_every_allowed_shape_of_name_is_stored(self) -> None:
-        names = [README_NAME, "config/0", f"packs/0/{_LONGEST}", f"{_LONGEST}/{_LONGEST}/{_LONGEST}"]
+        names = [README_NAME, "config/0", f"packs/0/{LONGEST}", f"{LONGEST}/{LONGEST}/{LONGEST}"]
         with self.open_store() as store:
             for name in names:
                 store.put(name, name.encode())

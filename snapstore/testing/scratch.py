@@ -4,7 +4,7 @@ Here: `scratch_place`. Not here: what is tried (probing.py).
 
 Rules: the folder has a random name that says whose it is, lies below the address, or beside it where nothing is at the
 address yet, and only what is in it is ever removed. Removing is tried once more at the end of the block if it was not
-done. A store whose kind has folders removes its own empty ones (`remove_folders`); in object storage there are none.
+done. A store whose kind has folders removes its own empty ones (`remove_folders(names)`); object storage has none.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from ..errors import SnapstoreError, StoreError
 from ..stores.address import RemoteAddress
 from ..stores.local import LocalStore
 from ..stores.options import StoreOptions
-from ..stores.protocol import Store
+from ..stores.protocol import TEMPORARY_FOLDER, Store
 from ..stores.url import open_remote_store, open_store, remote_address
 from ..stores.wrapper import innermost
+from .conformance import LONGEST
 
+_SIXTEEN = [f"packs/{number:x}" for number in range(16)]
+FOLDERS = (*_SIXTEEN, f"{LONGEST}/{LONGEST}", LONGEST, "packs", "packsx/a", "packsx", "config", "index")
+"""All folders that the rules put anything in, those below before those above. A test keeps it complete."""
 OBJECT_STORAGE = frozenset({"s3", "gs", "az"})
 
 
@@ -77,11 +81,12 @@ def _remote_place(address: RemoteAddress, options: StoreOptions, name: str) -> S
     def remove() -> None:
         with open_remote_store(scratch, options, create=True) as store:
             _empty(store)
+            if address.scheme in OBJECT_STORAGE:
+                return
             remove_folders = getattr(innermost(store), "remove_folders", None)
-            if remove_folders is not None:
-                remove_folders()
-            elif address.scheme not in OBJECT_STORAGE:
+            if remove_folders is None:
                 raise StoreError(f"Could not remove the empty folder {scratch.shown}: remove it by hand.")
+            remove_folders((*FOLDERS, TEMPORARY_FOLDER))
 
     return ScratchPlace(
         shown=address.shown,

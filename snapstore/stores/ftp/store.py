@@ -14,7 +14,7 @@ another process could use it too, were names not drawn at random.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -47,6 +47,9 @@ from .replies import NO_SUCH_FILE, RefusedError, is_lost, lost_error, refused_er
 from .transfers import download
 
 PASSWORD_IN_CLEAR: Final = "password_in_clear"
+
+
+_ABILITIES: Final = ("MLSD", "REST", "SIZE", "AVBL")
 
 
 class FtpStore:
@@ -133,6 +136,18 @@ class FtpStore:
         """See `Store.clean_temporaries`."""
         start = f"{check_station(station)}-"
         self._pool.run(partial(self._clean, start=start))
+
+    @property
+    def abilities(self) -> Mapping[str, bool]:
+        """Which of the commands that make a store better the server has."""
+        offered = self._pool.run(
+            lambda client: frozenset(client.features) | ({"MLSD"} if client.machine_listings else set())
+        )
+        return {"tls": self._pool.login.secure, **{name.lower(): name in offered for name in _ABILITIES}}
+
+    def remove_folders(self, folders: Sequence[str]) -> None:
+        """Remove folders of the store, in this order, and its own, as far as they are empty: the end of a trial."""
+        self._pool.run(partial(self._remove_folders, folders=(*folders, "")))
 
     def close(self) -> None:
         """Close the connections; those in use are closed when they are through."""
@@ -265,6 +280,14 @@ class FtpStore:
                 if refusal.code in NO_SUCH_FILE and self._place.is_absent(client, name):
                     continue
                 raise refused_error(refusal, f"remove {name}", self._url) from refusal
+
+    def _remove_folders(self, client: FtpClient, *, folders: Sequence[str]) -> None:
+        for folder in folders:
+            try:
+                client.voidcmd(f"RMD {self._place.path(client, folder)}")
+            except RefusedError as refusal:
+                if not folder:
+                    raise refused_error(refusal, "remove the folder", self._url) from refusal
 
 
 def _notices(login: Login) -> tuple[tuple[str, str], ...]:

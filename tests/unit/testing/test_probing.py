@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from ftp_servers import running_proftpd, running_pyftpdlib, running_vsftpd
 from object_servers import running_moto
 from server import ServerMissingError
+from ssh_servers import running_asyncssh_server, running_sshd
 
 import snapstore
 from snapstore import (
@@ -42,6 +44,7 @@ from snapstore.testing import (
 )
 from snapstore.testing.building_rules import BuildingRules
 from snapstore.testing.probing import probe_store
+from snapstore.testing.scratch import FOLDERS
 from snapstore.testing.verdicts import RULES, needed_for, verdict
 
 NUMBERS = itertools.count()
@@ -302,5 +305,46 @@ def test_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
                 assert [rule for rule in report.rules if rule.outcome is not PASSED] == []
                 assert report.safe
                 assert [found.name for found in store.list("")] == ["packs/a/mine"]
+    except ServerMissingError as error:
+        pytest.skip(str(error))
+
+
+def test_all_folders_that_the_rules_use_are_known() -> None:
+    folders: set[str] = set()
+
+    class Noted(StoreWrapper):
+        def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
+            self.inner.put(name, data, size=size)
+            folder = name.rpartition("/")[0]
+            folders.update((folder, folder.rpartition("/")[0]))
+
+    probe_store(lambda: Noted(MemoryStore("probing_folders")))
+    assert folders - {""} <= set(FOLDERS)
+    assert sorted(FOLDERS, key=lambda name: -name.count("/"))[-1] in FOLDERS
+    assert all(FOLDERS.index(name) < FOLDERS.index(name.rpartition("/")[0]) for name in FOLDERS if "/" in name)
+
+
+@pytest.mark.parametrize("kind", ["sshd", "asyncssh", "pyftpdlib", "vsftpd", "proftpd"])
+def test_a_server_is_left_as_it_was(kind: str, tmp_path: Path) -> None:
+    running = {
+        "sshd": running_sshd,
+        "asyncssh": running_asyncssh_server,
+        "pyftpdlib": running_pyftpdlib,
+        "vsftpd": running_vsftpd,
+        "proftpd": running_proftpd,
+    }
+    try:
+        with running[kind](tmp_path) as server:
+            open_store(server.url("probe"), create=True, options=server.options).close()
+            report = snapstore.probe(server.url("probe"), options=server.options)
+            assert [rule for rule in report.rules if rule.outcome is not PASSED] == []
+            assert report.safe
+            assert report.abilities
+            assert snapstore.probe(server.url("absent"), options=server.options, seconds=0).left_behind == ""
+            with open_store(server.url("probe"), options=server.options) as store:
+                assert list(store.list("")) == []
+            if server.folder is not None:
+                left = [path for path in server.folder.rglob("*") if "probe-" in path.name or path.name == "absent"]
+                assert left == []
     except ServerMissingError as error:
         pytest.skip(str(error))
