@@ -35,7 +35,7 @@ def save_medium(tasks: Sequence[FileTask], job: Job) -> None:
     contents, grown = read_whole(tasks, MEDIUM_MAX_BYTES, job)
     for content in contents:
         task = content.task
-        attempt = _ChunkedFile(task, content.task.scanned, job, shared=_is_shared(len(content.data), job))
+        attempt = _ChunkedFile(task, content.task.scanned, job, shared=is_shared(len(content.data), job))
         attempt.cut(content.data)
         attempt.finish_read(content._replace(data=b""))  # it waits for the hashes: the chunks have the bytes
     for task in grown:
@@ -47,7 +47,7 @@ def save_large(task: FileTask, job: Job) -> None:
     for _ in range(2):
         with task.directory.open_file(task.scanned) as file:
             attributes = task.directory.attributes(file.entry, file)
-            attempt = _ChunkedFile(task, file.entry, job, shared=_is_shared(file.entry.size, job))
+            attempt = _ChunkedFile(task, file.entry, job, shared=is_shared(file.entry.size, job))
             attempt.read(file)
             changed = file.changed()
         if not changed:
@@ -65,16 +65,15 @@ def save_or_report(task: FileTask, job: Job) -> None:
         report_unreadable(task, error, job)
 
 
-def _is_shared(size: int, job: Job) -> bool:
+def is_shared(size: int, job: Job) -> bool:
+    """Tell whether a file of that size goes into the domain that all dossiers share."""
     return job.sharing and size >= SHARED_MIN_FILE_BYTES
 
 
-class _ChunkedFile:
-    """One reading of a file, chunk by chunk."""
+class ChunkedContent:
+    """The chunks of one file on their way, and the list that is built of them meanwhile."""
 
-    def __init__(self, task: FileTask, opened: ScannedEntry, job: Job, *, shared: bool) -> None:
-        self._task = task
-        self._opened = opened
+    def __init__(self, job: Job, *, shared: bool) -> None:
         self._job = job
         self._shared = shared
         self._group: list[ChunkRef] = []
@@ -83,68 +82,37 @@ class _ChunkedFile:
         self._builder: ChunkListBuilder | None = None
         self.size = 0
 
-    def read(self, file: SourceFile) -> None:
-        """Read and hand over everything."""
-        step = self._job.meter.step
-        step(current=self._task.directory.path_of(self._task.scanned.name))
-        cutter = choose_cutter(self._task.name, file.read(0, HEAD_BYTES), self._job.cutters)
-        for segment in file.segments():
-            if isinstance(segment, Gap):
-                self._add_hole(segment.size)
-                step(size=segment.size)
-                continue
-            told = self.size
-            blocks = file.blocks(segment.offset, segment.size, _BLOCK_BYTES)
-            for chunk in chunk_stream(blocks, cutter):
-                self._add_chunk(chunk)
-                if self.size - told >= _BLOCK_BYTES:
-                    step(size=self.size - told)
-                    told = self.size
-            step(size=self.size - told)
-        self._job.counts.raw_bytes_read += self.size
-
-    def cut(self, data: bytes) -> None:
-        """Hand over a whole file that is in memory."""
-        if not data:
-            return
-        start = 0
-        for end in choose_cutter(self._task.name, data[:HEAD_BYTES], self._job.cutters).cuts(data, final=True):
-            self._add_chunk(data[start:end])
-            start = end
-
-    def finish(self, attributes: Attributes, *, changed: bool) -> None:
-        """Add the entry to its folder, in its turn."""
-        task, job = self._task, self._job
-        task.folder.expect(task.scanned, self._opened)
-        draft = EntryDraft(self._opened, task.name, EntryType.FILE, attributes).check(job, task.directory)
-        signature = signature_for(self._opened, job, doubtful=changed or draft.lacking, size=self.size)
-        self.finish_read(Content(task, b"", self.size, draft, changed, signature))
-
-    def finish_read(self, content: Content) -> None:
-        """Add the entry to its folder, in its turn; `content` comes without its data."""
-        task, job, draft = self._task, self._job, content.draft
-        group, self._group = self._group, []
-
-        def add() -> None:
-            self._add_group(group)
-            fields, children = self._content()
-            if draft.needs:
-                children.append(job.saver.blob_id(draft.needs[0].plain_hash, shared=False))
-            entry = draft.build(size=self.size, changed=content.changed, **fields)
-            task.folder.add(entry, content.signature, children, job.counts)
-
-        job.pipeline.then(add, (*group, *draft.needs))
-
-    def _add_chunk(self, chunk: bytes) -> None:
+    def add_chunk(self, chunk: bytes) -> None:
+        """Hand over the next chunk."""
         self.size += len(chunk)
         self._group.append(self._job.pipeline.add_chunk(chunk, shared=self._shared))
         if len(self._group) >= _GROUP_CHUNKS:
             self._hand_over()
 
-    def _add_hole(self, size: int) -> None:
+    def add_hole(self, size: int) -> None:
+        """Have a hole follow."""
         self.size += size
         self._hand_over()
         self._job.pipeline.then(lambda: self._add(Hole(size)))
+
+    def take_rest(self) -> Sequence[ChunkRef]:
+        """Return what the end of the file waits for; `finish_content` wants it when that is hashed."""
+        group, self._group = self._group, []
+        return group
+
+    def finish_content(self, rest: Sequence[ChunkRef]) -> tuple[dict[str, object], list[BlobId]]:
+        """Return the fields that say where the content is, and the blobs that they name."""
+        self._add_group(rest)
+        self._pass_on()
+        self._last = None
+        saver = self._job.saver
+        if self._builder is not None:
+            root = self._builder.finish()
+            return {"chunk_tree": root, "shared": self._shared}, [saver.blob_id(root[1], shared=False)]
+        if not self._items:
+            return {}, []
+        children = [saver.blob_id(item.h, shared=self._shared) for item in self._items if isinstance(item, Chunk)]
+        return {"chunks": tuple(self._items), "shared": self._shared}, children
 
     def _hand_over(self) -> None:
         group, self._group = self._group, []
@@ -185,15 +153,62 @@ class _ChunkedFile:
         blob_id = self._job.saver.blob_id(item.h, shared=self._shared) if isinstance(item, Chunk) else None
         self._builder.add_chunk_item(item, blob_id)
 
-    def _content(self) -> tuple[dict[str, object], list[BlobId]]:
-        """Return the fields that say where the content is, and the blobs that they name."""
-        self._pass_on()
-        self._last = None
-        saver = self._job.saver
-        if self._builder is not None:
-            root = self._builder.finish()
-            return {"chunk_tree": root, "shared": self._shared}, [saver.blob_id(root[1], shared=False)]
-        if not self._items:
-            return {}, []
-        children = [saver.blob_id(item.h, shared=self._shared) for item in self._items if isinstance(item, Chunk)]
-        return {"chunks": tuple(self._items), "shared": self._shared}, children
+
+class _ChunkedFile(ChunkedContent):
+    """One reading of a file, chunk by chunk."""
+
+    def __init__(self, task: FileTask, opened: ScannedEntry, job: Job, *, shared: bool) -> None:
+        super().__init__(job, shared=shared)
+        self._task = task
+        self._opened = opened
+
+    def read(self, file: SourceFile) -> None:
+        """Read and hand over everything."""
+        step = self._job.meter.step
+        step(current=self._task.directory.path_of(self._task.scanned.name))
+        cutter = choose_cutter(self._task.name, file.read(0, HEAD_BYTES), self._job.cutters)
+        for segment in file.segments():
+            if isinstance(segment, Gap):
+                self.add_hole(segment.size)
+                step(size=segment.size)
+                continue
+            told = self.size
+            blocks = file.blocks(segment.offset, segment.size, _BLOCK_BYTES)
+            for chunk in chunk_stream(blocks, cutter):
+                self.add_chunk(chunk)
+                if self.size - told >= _BLOCK_BYTES:
+                    step(size=self.size - told)
+                    told = self.size
+            step(size=self.size - told)
+        self._job.counts.raw_bytes_read += self.size
+
+    def cut(self, data: bytes) -> None:
+        """Hand over a whole file that is in memory."""
+        if not data:
+            return
+        start = 0
+        for end in choose_cutter(self._task.name, data[:HEAD_BYTES], self._job.cutters).cuts(data, final=True):
+            self.add_chunk(data[start:end])
+            start = end
+
+    def finish(self, attributes: Attributes, *, changed: bool) -> None:
+        """Add the entry to its folder, in its turn."""
+        task, job = self._task, self._job
+        task.folder.expect(task.scanned, self._opened)
+        draft = EntryDraft(self._opened, task.name, EntryType.FILE, attributes).check(job, task.directory)
+        signature = signature_for(self._opened, job, doubtful=changed or draft.lacking, size=self.size)
+        self.finish_read(Content(task, b"", self.size, draft, changed, signature))
+
+    def finish_read(self, content: Content) -> None:
+        """Add the entry to its folder, in its turn; `content` comes without its data."""
+        task, job, draft = self._task, self._job, content.draft
+        rest = self.take_rest()
+
+        def add() -> None:
+            fields, children = self.finish_content(rest)
+            if draft.needs:
+                children.append(job.saver.blob_id(draft.needs[0].plain_hash, shared=False))
+            entry = draft.build(size=self.size, changed=content.changed, **fields)
+            task.folder.add(entry, content.signature, children, job.counts)
+
+        job.pipeline.then(add, (*rest, *draft.needs))

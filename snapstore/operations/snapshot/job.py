@@ -1,6 +1,6 @@
 """What the parts of one snapshot share.
 
-Here: the record and the running counts. Not here: any step.
+Here: the record, its making and the running counts. Not here: any step.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import time
 from dataclasses import dataclass, field
 
 from ...blobs.saver import BlobSaver
-from ...chunking.choose import CutterSet
+from ...chunking.choose import CutterSet, make_cutters
+from ...crypto.derivation import derive
 from ...format.config import ChunkingParameters
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
 from ...sources.scanned import ScannedEntry
 from ...types import Problem
+from ..context import DossierContext
 from ..meter import Meter
 from .pipeline import Pipeline
 from .reuse import OwnCounts, Previous
@@ -79,6 +81,31 @@ class Job:
             if len(self.problems) < PROBLEMS_KEPT:
                 self.problems.append(problem)
         self.meter.problems = self.problem_count
+
+
+def new_job(dossier: DossierContext, saver: BlobSaver, previous: Previous, rules: ExcludeRules, meter: Meter) -> Job:
+    """Return a job that cuts as the dossier's repository does."""
+    context = dossier.repository
+    parameters, chunker = context.config.chunking, dossier.epoch_keys()[0].chunker
+    return Job(
+        saver=saver,
+        pipeline=Pipeline(saver),
+        rules=rules,
+        parameters=parameters,
+        cutters=make_cutters(
+            gear_key=derive(chunker, "chunker gear table"),
+            page_chunk=parameters.page_chunk_bytes,
+            fine_target=parameters.fine_target_bytes,
+            coarse_target=parameters.coarse_target_bytes,
+            page_extensions=parameters.page_extensions,
+        ),
+        node_cut_key=derive(chunker, "chunker node cut"),
+        bundle_cut_key=derive(chunker, "chunker bundle cut"),
+        sharing=context.config.sharing,
+        previous=previous,
+        meter=meter,
+        own_folders=context.own_folders(),
+    )
 
 
 def link_key(scanned: ScannedEntry) -> tuple[int, ...]:

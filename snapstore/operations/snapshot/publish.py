@@ -39,6 +39,15 @@ _TEXTS_KEPT = 1000  # sources and patterns that a manifest repeats; they are for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a snapshot was taken, if that is not here and now: of one that is copied from another repository."""
+
+    zone_minutes: int
+    host: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """What the walk gave; everything a manifest says but its number and roster."""
 
@@ -58,6 +67,7 @@ class Draft:
     problems: tuple[Problem, ...]
     problem_count: int
     duration_ms: int
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +119,11 @@ def drop_old_notes(dossier: DossierContext) -> None:
 def put_manifest(dossier: DossierContext, draft: Draft, history: History, generation: int) -> Published:
     """Sign the manifest and put it into snapshots/."""
     context = dossier.repository
+    origin = draft.origin or Origin(zone_minutes=zone_minutes(), host=platform.node(), user=_user())
     facts = ManifestFacts(
         number=_next_number(dossier, history),
         time_ns=draft.start_ns,
-        zone_minutes=zone_minutes(),
+        zone_minutes=origin.zone_minutes,
         root_id=draft.root_id,
         files=draft.files,
         directories=draft.directories,
@@ -128,8 +139,8 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
     )
     text = ManifestText(
         label=draft.label,
-        host=platform.node(),
-        user=_user(),
+        host=origin.host,
+        user=origin.user,
         sources=draft.sources[:_TEXTS_KEPT],
         problems=draft.problems,
         version=__version__,
