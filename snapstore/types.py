@@ -60,6 +60,15 @@ class Overwrite(StrEnum):
     ALWAYS = "always"
 
 
+class CopyMode(StrEnum):
+    """What a copy becomes."""
+
+    TWIN = "twin"
+    """Another medium of the same repository: same keys, and blobs as they are."""
+    INDEPENDENT = "independent"
+    """Snapshots of another repository, sealed anew with its keys."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Something that did not go as asked and did not stop the operation.
@@ -253,6 +262,46 @@ class MediumTestReport:
     @property
     def passed(self) -> bool:
         """True if everything came back as it was written."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedSnapshot:
+    """A snapshot that a copy brought to its destination."""
+
+    dossier_id: DossierId
+    dossier: str | None
+    """None for a dossier this station is not enrolled in."""
+    id: SnapshotId
+    copy_id: SnapshotId
+    """What it is called at the destination: the same on a twin, another id in another repository."""
+    time: datetime
+    files: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyReport:
+    """The result of a copy. `problems` names each snapshot that could not be copied, and what else was noticed."""
+
+    mode: CopyMode
+    created: bool
+    """Whether the destination was made."""
+    dry_run: bool
+    """Nothing was changed; `copied`, `blobs` and `added_bytes` are what would be."""
+    copied: tuple[CopiedSnapshot, ...]
+    present: int
+    """How many of the snapshots that were asked for the destination has already."""
+    forgotten: int
+    """How many were left out because they were forgotten at the destination."""
+    blobs: int
+    added_bytes: int
+    duration_seconds: float
+    problems: tuple[Problem, ...]
+
+    @property
+    def clean(self) -> bool:
+        """True if there were no problems."""
         return not self.problems
 
 

@@ -35,6 +35,7 @@ from .segments import (
 )
 
 _PACK: Final = struct.Struct(f"<{NAME_CHARS}sII")
+_ID_BYTES: Final = 32
 _MEMORY_BYTES: Final = 24 * MIB  # of segments in memory; more goes to a file: 230,000 blobs
 _TEMPORARY_FILES: Final = 16  # every lookup searches all of them, and joining them writes all again
 _GROWTH: Final = 4  # a kept segment is at least so many times the next, so ten million blobs are in about five
@@ -119,6 +120,22 @@ class BlobIndex:
                 if name and entry.blob_id == blob_ids[which]:
                     copy = _new_copy((name, sizes[number], usable[number], entry))
                     found[which] = _with_copy(found[which], copy) if found[which] else (copy,)
+        return found
+
+    def find_prefixes(self, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
+        """Return for the first 16 bytes of each id every known copy, with its position among the entries of its pack.
+
+        Several ids may begin alike: whoever follows child lists takes all of them."""
+        joined = b"".join([prefix.ljust(_ID_BYTES, b"\0") for prefix in prefixes])
+        found: list[list[tuple[int, BlobCopy]]] = [[] for _ in prefixes]
+        names, sizes, usable = self._names, self._sizes, self._usable
+        for segment in self._segments:
+            matches = segment.find(joined)
+            entries = decode_rows(segment.rows(matches)) if matches else []
+            for (which, number, position), entry in zip(matches, entries, strict=True):
+                if names[number]:
+                    copy = _new_copy((names[number], sizes[number], usable[number], entry))
+                    found[which].append((position, copy))
         return found
 
     def unkept_blobs(self) -> int:

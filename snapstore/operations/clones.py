@@ -34,7 +34,7 @@ from .context import RepositoryContext
 
 def notice_clone(context: RepositoryContext) -> None:
     """Compare where the medium is with where this station saw it last; remember the place of one that is new."""
-    here = _place_of(context.store)
+    here = place_of(context.store)
     if here is None:
         return
     place = context.state.place(context.config.repository_id, context.config.medium_id)
@@ -56,12 +56,12 @@ def claim_medium(context: RepositoryContext, keys: Iterable[MaintenanceKeys] = (
     `keys` are maintenance keys that this station does not hold yet. Raises NotEnrolledError without any, StoreError."""
     if not context.is_clone:
         return
-    mac_key = _mac_key(context, list(keys) or list(context.maintenance().values()))
+    mac_key = config_key(context, keys)
     config = next_config(context.config)
     put_named(context.store, lambda name: object_path("config", name), encode_config(config, mac_key))
     context.take_configs(read_configs(context.store, []))
     context.is_clone = False
-    here = _place_of(context.store)
+    here = place_of(context.store)
     if here is not None:
         context.state.place(context.config.repository_id, context.config.medium_id).write(here)
 
@@ -73,14 +73,15 @@ def next_config(config: Config) -> Config:
     )
 
 
-def _mac_key(context: RepositoryContext, keys: list[MaintenanceKeys]) -> bytes:
-    """Return the key that the present config was made with."""
-    for key in keys:
+def config_key(context: RepositoryContext, keys: Iterable[MaintenanceKeys] = ()) -> bytes:
+    """Return the key that the present config was made with. Raises NotEnrolledError, TamperedError."""
+    for key in list(keys) or context.maintenance().values():
         if any(item.verify(key.config) for item in context.configs):
             return key.config
     raise TamperedError(f"The configuration in {context.store.url} was not written by this repository's owners.")
 
 
-def _place_of(store: Store) -> str | None:
+def place_of(store: Store) -> str | None:
+    """Return what tells the place of a store's folder from others, or None where nothing does."""
     inner = innermost(store)
     return fingerprint(inner.root) if isinstance(inner, LocalStore) else None

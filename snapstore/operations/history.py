@@ -53,6 +53,8 @@ class History:
     expected: list[SnapshotId] = field(default_factory=list)
     """What rosters of this medium and records of copies to it name, and what this station saw whole here last."""
     forgotten: set[SnapshotId] = field(default_factory=set)
+    stations: dict[bytes, StationRecord] = field(default_factory=dict)
+    """By id, those of the valid keyset."""
     attested: set[SnapshotId] = field(default_factory=set)
     """Of `expected`, what is written on the medium itself."""
     problems: list[Problem] = field(default_factory=list)
@@ -86,7 +88,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     context = dossier.repository
     history = History()
     keyset = read_keyset(context, dossier.id, history.problems).keyset
-    keys = next((item for item in dossier.epoch_keys() if item.epoch == keyset.epoch), dossier.epoch_keys()[0])
+    keys = next((item for item in dossier.epoch_keys() if item.epoch == keyset.epoch), None)
     signers = _Signers.of(keyset.stations(context.catalogue_keys(keyset.epoch), keys))
     if keyset.generation < dossier.pin.generation:
         message = "The keys on this medium are older than what this station has seen; it may be an old copy."
@@ -108,7 +110,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
     history.manifests.reverse()
     records = read_records(dossier, signers.records, history.problems)
-    history.forgotten = records.forgotten
+    history.forgotten, history.stations = records.forgotten, signers.records
     present = {item.sealed.snapshot_id for item in history.manifests}
     medium_id = context.config.medium_id
     expected = _attested(history.manifests, medium_id, records.copied.get(medium_id, set()))

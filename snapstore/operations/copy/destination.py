@@ -1,0 +1,156 @@
+"""Where a copy goes: opening it, deciding which kind of copy it becomes, and making a twin where nothing is.
+
+Here: `opened_destination`. Not here: copying anything but the config.
+
+Rules: a twin needs no secret: its config has the repository's id and parameters, a new medium id and the next
+generation, under a mac that this station's maintenance key makes (docs/format/03-config.md). It is made only where no
+part of a repository lies. A repository of another id gets an independent copy. A medium is never copied to itself, and
+what a secret protects goes to a place without secrets only when that was asked for by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...blobs.naming import put_named
+from ...errors import (
+    DamagedObjectError,
+    InputError,
+    RepositoryNotFoundError,
+    StoreError,
+    UnsupportedFormatError,
+)
+from ...format.config import encode_config
+from ...format.names import object_path
+from ...stores.protocol import Store
+from ...stores.url import open_store, redact_url
+from ...types import CopyMode
+from ..clones import config_key, next_config, place_of
+from ..configs import repository_ids
+from ..context import RepositoryContext, station_mark
+from ..opening import open_repository, put_readme, withdraw_if_late
+from .request import CopyRequest
+
+_PARTS = ("dossiers", "packs", "snapshots")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """`context` is None only where a twin would be made and nothing is to be changed."""
+
+    context: RepositoryContext | None
+    mode: CopyMode
+    created: bool
+
+
+@contextlib.contextmanager
+def opened_destination(source: RepositoryContext, request: CopyRequest) -> Iterator[Destination]:
+    """Open or make the destination; what was opened here is closed at the end.
+
+    Raises RepositoryNotFoundError, InputError, UnsupportedFormatError, DamageError, StoreError."""
+    if isinstance(request.to, RepositoryContext):
+        yield _checked(source, request.to, request, created=False)
+        return
+    with contextlib.ExitStack() as opened:
+        store = _existing_store(source, request)
+        if store is not None:
+            opened.callback(store.close)
+        created = store is None or not any(True for _ in store.list("config"))
+        context = None
+        if created:
+            _check_can_make(store, request)
+            if not request.dry_run:
+                if store is None:
+                    store = _open(source, request, create=True)
+                    opened.callback(store.close)
+                context = _make_twin(source, store)
+        elif store is not None:
+            context = open_repository(store, source.state)
+        if context is not None:
+            opened.callback(context.close)
+        yield _checked(source, context, request, created=created)
+
+
+def refuse_unknown_features(context: RepositoryContext) -> None:
+    """Raise UnsupportedFormatError if this version must not write to the repository."""
+    unknown = context.config.unknown_write_features
+    if unknown:
+        raise UnsupportedFormatError(
+            f"Writing to {context.store.url} needs features this version does not have: {', '.join(unknown)}. "
+            "Update snapstore; reading works."
+        )
+
+
+def _open(source: RepositoryContext, request: CopyRequest, *, create: bool) -> Store:
+    assert not isinstance(request.to, RepositoryContext)
+    mark = station_mark(source.state)
+    return open_store(request.to, create=create, station=mark, identify=repository_ids, options=request.options)
+
+
+def _existing_store(source: RepositoryContext, request: CopyRequest) -> Store | None:
+    try:
+        return _open(source, request, create=False)
+    except StoreError as error:
+        if error.code != "store_absent":
+            raise
+        return None
+
+
+def _check_can_make(store: Store | None, request: CopyRequest) -> None:
+    assert not isinstance(request.to, RepositoryContext)
+    if request.mode is not CopyMode.TWIN:
+        raise RepositoryNotFoundError(
+            f"There is no repository at {redact_url(os.fspath(request.to))}. Ask for a twin of this one (--twin), or "
+            "make a repository of its own there first (init)."
+        )
+    if store is not None and any(True for part in _PARTS for _ in store.list(part)):
+        raise DamagedObjectError(
+            f"In {store.url} are parts of a repository without its configuration. Choose an empty place.",
+            code="config_missing",
+        )
+
+
+def _make_twin(source: RepositoryContext, store: Store) -> RepositoryContext:
+    refuse_unknown_features(source)
+    data = encode_config(next_config(source.config), config_key(source))
+    put_readme(store)
+    path = put_named(store, lambda name: object_path("config", name), data)
+    withdraw_if_late(store, path.rpartition("/")[2], source.config.repository_id)
+    return open_repository(store, source.state)
+
+
+def _is_same_medium(source: RepositoryContext, other: RepositoryContext) -> bool:
+    if other.config.medium_id != source.config.medium_id:
+        return False
+    return not other.is_clone or place_of(other.store) == place_of(source.store)
+
+
+def _checked(
+    source: RepositoryContext, context: RepositoryContext | None, request: CopyRequest, *, created: bool
+) -> Destination:
+    if context is None:
+        return Destination(None, CopyMode.TWIN, created)
+    mode = CopyMode.TWIN if context.config.repository_id == source.config.repository_id else CopyMode.INDEPENDENT
+    if request.mode not in (None, mode):
+        kind = "a twin of this repository" if mode is CopyMode.TWIN else "another repository"
+        raise InputError(
+            f"In {context.store.url} is {kind} already: leave out --{request.mode}, or choose another place.",
+            code="copy_mode",
+        )
+    if mode is CopyMode.TWIN and _is_same_medium(source, context):
+        raise InputError(
+            f"{context.store.url} is the very medium that is to be copied, or a copy of it that was made by hand: "
+            "name another place.",
+            code="same_medium",
+        )
+    if mode is not request.mode and source.config.protected and not context.config.protected:
+        raise InputError(
+            f"The repository in {context.store.url} is unprotected: whoever holds it could read what is copied there. "
+            "If that is meant, ask for an independent copy by name (--independent).",
+            code="unprotected_destination",
+        )
+    refuse_unknown_features(context)
+    return Destination(context, mode, created)
