@@ -50,8 +50,11 @@ class OnServer(StoreConformance):
     kind = ""
 
     @pytest.fixture(autouse=True)
-    def _place(self, servers: Callable[[str], ObjectServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        server = servers(self.kind)
+    def server(self, servers: Callable[[str], ObjectServer]) -> ObjectServer:
+        return servers(self.kind)
+
+    @pytest.fixture(autouse=True)
+    def _place(self, server: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))  # nobody's own keys
         for name, text in server.variables.items():
             monkeypatch.setenv(name, text)
