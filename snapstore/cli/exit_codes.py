@@ -52,8 +52,8 @@ RULES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 )
 """The first class that fits decides; whatever fits none is FAILED."""
 
-ABSENT_MEDIUM_CODES = frozenset({"medium_not_connected", "store_absent"})
-"""Store errors that say what a missing repository says: plug the medium in."""
+ABSENT_MEDIUM_CODES = frozenset({"medium_not_connected", "other_repository", "store_absent"})
+"""Store errors that say what a missing repository says: plug the medium in, the right one."""
 
 
 DAMAGE_CODES = frozenset(

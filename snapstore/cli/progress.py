@@ -30,7 +30,29 @@ _CURRENT_CHARACTERS = 40
 
 @contextlib.contextmanager
 def show_progress(mode: str, output: Output) -> Iterator[Progress]:
-    """Give the progress for an operation and put the terminal in order afterwards."""
+    """Give the progress for an operation and put the terminal in order afterwards. Its notices become warnings."""
+    with _shown(mode, output) as shown:
+        yield _Noticing(shown, output)
+
+
+class _Noticing:
+    """Passes the figures on, and says once what the user is to know."""
+
+    def __init__(self, shown: Progress, output: Output) -> None:
+        self._shown = shown
+        self._output = output
+        self._said = 0
+
+    def update(self, status: ProgressStatus) -> None:
+        """Warn of what is new."""
+        for _, text in status.notices[self._said :]:
+            self._output.warn(text)
+        self._said = max(self._said, len(status.notices))
+        self._shown.update(status)
+
+
+@contextlib.contextmanager
+def _shown(mode: str, output: Output) -> Iterator[Progress]:
     asked = mode != "auto"
     if not asked:
         mode = "none" if output.quiet or output.json else "bar" if sys.stderr.isatty() else "plain"

@@ -52,6 +52,11 @@ OPTIONS: tuple[tuple[tuple[str, ...], str | None, dict[str, Any]], ...] = (
     ),
     (("--read-only",), None, {"is_flag": True, "help": "Change nothing in the repository."}),
     (
+        ("--accept-other",),
+        None,
+        {"is_flag": True, "help": "Go on if another medium is plugged in at the address than before."},
+    ),
+    (
         ("--connections",),
         None,
         {"type": click.IntRange(min=1, max=64), "metavar": "N", "help": "Transfers at the same time."},
@@ -151,7 +156,7 @@ class StoreAccess:
         return password
 
 
-_AS_THEY_ARE = ("read_only", "connections", "ftp_active", "ca_file", "known_hosts", "ssh_config")
+_AS_THEY_ARE = ("accept_other", "read_only", "connections", "ftp_active", "ca_file", "known_hosts", "ssh_config")
 
 
 def typed_password(url: str) -> str | None:

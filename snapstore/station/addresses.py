@@ -11,7 +11,6 @@ nothing else happens. What was seen longest ago goes first once there are too ma
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -58,6 +57,8 @@ class KnownAddresses:
 
     def remember(self, address: str, *, repository: str, medium: str, label: str) -> None:
         """Note that a repository was seen at an address now."""
+        import json  # late: most runs know no medium, and every start would pay
+
         seen = self._now().isoformat()
         new = Sighting(address=address, repository=repository, medium=medium, label=label, seen=seen)
         with contextlib.suppress(OSError), locked(self._path.with_name(f"{self._path.name}.lock")):
@@ -68,7 +69,11 @@ class KnownAddresses:
     def _read(self) -> list[Sighting]:
         try:
             stored = read_private(self._path)
-            found = [Sighting(**item) for item in json.loads(stored)] if stored is not None else []
+            if stored is None:
+                return []
+            import json
+
+            found = [Sighting(**item) for item in json.loads(stored)]
             return [item for item in found if all(map(_is_text, asdict(item).values())) and item.time.tzinfo]
         except (DamageError, OSError, ValueError, TypeError):
             return []

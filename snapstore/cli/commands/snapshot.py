@@ -107,5 +107,9 @@ def _tell(session: Session, report: SnapshotReport, dossier_name: str) -> None:
     session.output.summary(
         f"{report.files_new:,} new, {report.files_changed:,} changed, {report.files_unchanged:,} unchanged."
     )
+    if report.safe_to_unplug and session.url().lower().startswith("usb:"):
+        session.output.summary("The medium may be unplugged now.")
+    elif report.safe_to_unplug is False:
+        session.output.warn("The snapshot is stored; do not unplug the medium before the system has released it.")
     if report.problems:  # a prefix, where there are very many; the count is always exact
         session.output.summary(f"It was made with {count(snapshot.problem_count, 'problem')}.")

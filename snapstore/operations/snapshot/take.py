@@ -19,8 +19,6 @@ from ...blobs.lanes import side_by_side
 from ...blobs.packer import PackWriter
 from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer, SealingOptions
-from ...chunking.choose import make_cutters
-from ...crypto.derivation import derive
 from ...errors import (
     InUseError,
     NotEnrolledError,
@@ -32,6 +30,7 @@ from ...sources.excludes import ExcludeRules
 from ...sources.layout import SourceLayout, resolve_sources
 from ...station import LastSnapshot, MediumCache
 from ...station.caches import FolderCache
+from ...stores.watched import watched
 from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotReport
 from ..browse import reader_of
 from ..clones import claim_medium
@@ -41,8 +40,7 @@ from ..keysets import read_keyset
 from ..meter import Meter
 from .estimate import estimated
 from .folders import children_of
-from .job import Job
-from .pipeline import Pipeline
+from .job import Job, new_job
 from .publish import (
     Draft,
     Published,
@@ -59,6 +57,7 @@ from .publish import (
 )
 from .request import SnapshotRequest, check_request, gone_problem, missing_problem, refuse_empty
 from .reuse import Previous
+from .room import local_free_bytes
 from .walk import save_tree
 
 _TRIES = 5
@@ -142,7 +141,8 @@ class _Run:
         self.noticed = [gone_problem(item) for item in history.missing]
         last = None if self.request.options.force_read else self.medium.last()
         trusted = last is not None and _all_usable(last, loaded)
-        with estimated(self.layout, self.rules, history, self.meter):
+        free = local_free_bytes(self.dossier.repository.store)
+        with estimated(self.layout, self.rules, history, self.meter, free):
             return self._try(loaded, last, trusted=trusted)
 
     def _try(self, loaded: LoadedIndex, last: LastSnapshot | None, *, trusted: bool) -> SnapshotReport:
@@ -175,7 +175,7 @@ class _Run:
         saver = BlobSaver(sealer, loaded.index, reader, set() if options.force_read else self.checked)
         saver.open_every_copy = options.force_read
         packs = PackWriter(
-            context.store,
+            watched(context.store),
             keys[0].maintenance_keys,
             context.config.repository_id,
             context.state.spool(),
@@ -184,7 +184,7 @@ class _Run:
         old_cache = self.medium.folders(last)
         with saver, contextlib.closing(old_cache):
             saver.start(packs)
-            job = self._job(saver, Previous(old_cache, new_cache, trusted=trusted))
+            job = new_job(self.dossier, saver, Previous(old_cache, new_cache, trusted=trusted), self.rules, self.meter)
             job.report(*[missing_problem(path) for path in self.layout.missing], *self.noticed)
             self.meter.enter("snapshot")
             root = save_tree(self.layout.root, job, reader)
@@ -197,29 +197,6 @@ class _Run:
             relied.update(last.packs)
         self.added_bytes += stored_bytes
         return _Saved(job, root_hash, relied, stored_bytes, self.medium.last())
-
-    def _job(self, saver: BlobSaver, previous: Previous) -> Job:
-        parameters = self.dossier.repository.config.chunking
-        chunker = self.dossier.epoch_keys()[0].chunker
-        return Job(
-            saver=saver,
-            pipeline=Pipeline(saver),
-            rules=self.rules,
-            parameters=parameters,
-            cutters=make_cutters(
-                gear_key=derive(chunker, "chunker gear table"),
-                page_chunk=parameters.page_chunk_bytes,
-                fine_target=parameters.fine_target_bytes,
-                coarse_target=parameters.coarse_target_bytes,
-                page_extensions=parameters.page_extensions,
-            ),
-            node_cut_key=derive(chunker, "chunker node cut"),
-            bundle_cut_key=derive(chunker, "chunker bundle cut"),
-            sharing=self.dossier.repository.config.sharing,
-            previous=previous,
-            meter=self.meter,
-            own_folders=self.dossier.repository.own_folders(),
-        )
 
     def _publish(self, snapshot_id: SnapshotId, saved: _Saved) -> Published:
         self.meter.enter("confirm")

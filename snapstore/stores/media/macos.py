@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 import struct
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from .model import Medium, with_space
+from .superblock import text_of_uuid
 
 # bsize, iosize; blocks, free, available, files, ffree; fsid (2); owner, type, flags, subtype; three names
 _STATFS: Final = struct.Struct("=Ii 5Q 2i 4I 16s 1024s 1024s")
@@ -58,7 +58,7 @@ def parse_volume_uuid(data: bytes) -> str:
     if len(data) < _UUID_ANSWER.size:
         return ""
     size, value = _UUID_ANSWER.unpack_from(data)
-    return str(uuid.UUID(bytes=value)) if size == _UUID_ANSWER.size and any(value) else ""
+    return text_of_uuid(value) if size == _UUID_ANSWER.size else ""
 
 
 if sys.platform == "darwin":

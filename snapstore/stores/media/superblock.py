@@ -10,7 +10,6 @@ Sources: exFAT specification 3.1, ntfs(5) boot sector, fatgen103, ext4/xfs/btrfs
 
 from __future__ import annotations
 
-import uuid
 from typing import Final
 
 SUPERBLOCK_BYTES: Final = 0x10048 + 64  # as far as btrfs' magic
@@ -27,11 +26,11 @@ def parse_superblock(data: bytes) -> tuple[str, str] | None:
     if data[510:512] == b"\x55\xaa" and data[0x36:0x39] == b"FAT":
         return _found("vfat", _serial(data[0x27:0x2B]))
     if data[0x438:0x43A] == b"\x53\xef":
-        return _found("ext4", _uuid(data[0x468:0x478]))
+        return _found("ext4", text_of_uuid(data[0x468:0x478]))
     if data[:4] == b"XFSB":
-        return _found("xfs", _uuid(data[32:48]))
+        return _found("xfs", text_of_uuid(data[32:48]))
     if data[0x10040:0x10048] == b"_BHRfS_M":
-        return _found("btrfs", _uuid(data[0x10020:0x10030]))
+        return _found("btrfs", text_of_uuid(data[0x10020:0x10030]))
     return None
 
 
@@ -48,5 +47,9 @@ def _serial(little_endian: bytes) -> str:
     return f"{digits[:4]}-{digits[4:]}" if len(digits) == 8 else ""
 
 
-def _uuid(data: bytes) -> str:
-    return str(uuid.UUID(bytes=data)) if len(data) == 16 and any(data) else ""
+def text_of_uuid(data: bytes) -> str:
+    """Sixteen bytes as a uuid is written; "" for nothing but zeros, and for fewer."""
+    if len(data) != 16 or not any(data):
+        return ""
+    digits = data.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
