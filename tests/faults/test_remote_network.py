@@ -20,15 +20,18 @@ from pathlib import Path
 
 import compare_trees
 import pytest
-from remote_scene import SECRET, TRIES, RemoteScene, behind, impatient, until
+from remote_scene import SECRET, TRIES, RemoteScene, behind, impatient, until, wire_of
 from server import Server
 from wire_faults import FaultyWire
 
 import snapstore
 from snapstore.errors import StoreError
 
-SPREAD = 12
+SPREAD = 9
 STALL_SECONDS = 1.0
+
+
+pytestmark = pytest.mark.remote_servers("sshd", "vsftpd", "moto")
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def scene(remote_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def wire(remote_server: Server) -> Iterator[FaultyWire]:
-    with FaultyWire(remote_server.port) as made:
+    with wire_of(remote_server) as made:
         yield made
 
 
@@ -193,7 +196,7 @@ def stall_at(wire: FaultyWire, burst: int) -> None:
 
 
 def test_a_slow_network_only_takes_longer(scene: RemoteScene) -> None:
-    with FaultyWire(scene.server.port, delay_seconds=0.01) as wire:
+    with wire_of(scene.server, delay_seconds=0.01) as wire:
         scene.change_source()
         assert scene.snapshot("slow", through=wire) is None
         with scene.opened("writer", through=wire) as repository:

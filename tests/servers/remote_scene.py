@@ -4,7 +4,8 @@ Here: `RemoteScene`, which the tests of faults on remote stores share: it takes 
 was reported done, and looks with other stations whether all of it is there. Not here: any fault.
 
 Rules: a snapshot may fail, but only with an error of snapstore's own that says nothing of any password. What reported
-success counts from then on. Waits between tries are short (`impatient`), which is all that is replaced.
+success counts from then on. Waits between tries are short and derived keys are remembered (`impatient`), which is all
+that is replaced.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import compare_trees
 import pytest
 from server import Server
-from wire_faults import FaultyWire
+from wire_faults import FaultyFtpWire, FaultyWire
 
 import snapstore
+from snapstore.crypto import kdf
 from snapstore.stores import url as addresses
 from snapstore.stores.options import StoreOptions
 from snapstore.stores.retrying import Patience
@@ -148,11 +151,19 @@ class RemoteScene:
 def behind(server: Server, wire: FaultyWire) -> Server:
     """The server as seen through the wire."""
     assert server.behind is not None
-    return server.behind(wire.port)
+    seen = server.behind(wire.port)
+    return replace(seen, url=lambda name: seen.url(name).replace(server.host, wire.host))
+
+
+def wire_of(server: Server, *, delay_seconds: float = 0.0) -> FaultyWire:
+    """A harmless proxy of the kind that sees all connections to the server."""
+    if server.url("x").startswith(("ftp:", "ftps:")):
+        return FaultyFtpWire(server.port, delay_seconds=delay_seconds, data_ports=server.data_ports)
+    return FaultyWire(server.port, delay_seconds=delay_seconds)
 
 
 def impatient(patch: pytest.MonkeyPatch, *, wait_seconds: float = 0.02) -> None:
-    """Let stores that were opened by an address wait only so long before they try again."""
+    """Let stores that were opened by an address wait only so long before they try again, and keys be derived once."""
 
     def patience(*, attempts: int) -> Patience:
         return Patience(
@@ -160,6 +171,24 @@ def impatient(patch: pytest.MonkeyPatch, *, wait_seconds: float = 0.02) -> None:
         )
 
     patch.setattr(addresses, "Patience", patience)
+    patch.setattr(kdf, "Argon2id", RememberedArgon2id)
+
+
+class RememberedArgon2id:
+    """The real Argon2id, computed once for each secret and salt: it is slow on purpose."""
+
+    known: ClassVar[dict[tuple[object, ...], bytes]] = {}
+    real: ClassVar[Any] = kdf.Argon2id
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+
+    def derive(self, secret: bytes) -> bytes:
+        """Derive, or remember."""
+        key = (secret, *sorted(self.parameters.items()))
+        if key not in self.known:
+            self.known[key] = self.real(**self.parameters).derive(secret)
+        return self.known[key]
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:

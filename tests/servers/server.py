@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Server:
     start: Callable[[], None] = lambda: None
     behind: Callable[[int], Server] | None = None
     """The same server as seen through a proxy at another port of the same host."""
+    data_ports: Sequence[int] = ()
+    """FTP: the ports of its data connections, if they are known before."""
 
 
 def find_program(name: str) -> str:

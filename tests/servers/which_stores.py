@@ -26,6 +26,9 @@ KINDS_BY_WORD: Final = (
     ("objects", "s3"),
     ("object_stores", "s3"),
     ("s3", "s3"),
+    ("moto", "s3"),
+    ("versitygw", "s3"),
+    ("azurite", "s3"),
     ("media", "usb"),
 )
 KINDS_BY_SCHEME: Final = {"ftps": "ftp", "gs": "s3", "az": "s3"}
