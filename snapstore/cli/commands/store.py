@@ -29,6 +29,7 @@ _ABILITIES = {
     "statvfs": "free space; without it a full disk is noticed only when it is full",
     "mlsd": "listings made for programs; without them snapstore lists name by name",
     "rest": "reading from the middle of a file; without it a restore reads more than it needs",
+    "avbl": "free space; without it a full disk is noticed only when it is full",
     "size": "the size of what was stored; without it nothing stored there can be trusted",
     "tls": "encryption on the way; without it names, sizes and the password travel in clear",
 }
