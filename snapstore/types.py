@@ -247,8 +247,8 @@ class MediumTestReport:
     spread: bool
     """Whether what was written lay all over the free space. Where the file system cannot set space aside without
     writing it, a quick test writes at one place only and cannot find a medium that lies about its size."""
-    free_bytes: int
-    """What the file system said was free."""
+    free_bytes: int | None
+    """What the file system said was free, if it did."""
     written_bytes: int
     verified_bytes: int
     """Bytes that came back as they were written."""

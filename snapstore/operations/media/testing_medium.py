@@ -39,6 +39,7 @@ _QUICK_MIN_BYTES: Final = 4 * MIB
 _QUICK_MAX_BYTES: Final = 256 * MIB  # half a minute on a slow stick
 _SAMPLE_BYTES: Final = 4 * MIB  # as large as the erase blocks of most sticks
 _FILE_BYTES: Final = 1024 * MIB  # FAT32 has files up to 4 GiB
+_ENDLESS: Final = 1 << 62
 _EARLY: Final = 0.9  # of the free space taken: cluster sizes explain no more than that
 _USB = re.compile(r"usb:/*([^/]*).*", re.IGNORECASE | re.DOTALL)
 
@@ -56,8 +57,8 @@ def try_medium(path: str | os.PathLike[str], meter: Meter, *, full: bool) -> Med
         raise translated(error, "test the medium", folder) from error
     try:
         with OwnFiles(Path(folder)) as files:  # which makes room first, by removing what killed runs left
-            free = shutil.disk_usage(folder).free if usage.total else 0
-            if free < LEAST_FREE_BYTES:
+            free = shutil.disk_usage(folder).free if usage.total else None
+            if free is not None and free < LEAST_FREE_BYTES:
                 raise StoreFullError(
                     f"{folder} has {free // MIB} MiB free, and a test takes {LEAST_FREE_BYTES // MIB}. Free some space."
                 )
@@ -84,7 +85,7 @@ class _Run:
     folder: str
     files: OwnFiles
     meter: Meter
-    free: int
+    free: int | None
     full: bool = field(kw_only=True)
     spread: bool = False
     written: list[_Written] = field(default_factory=list)
@@ -96,11 +97,8 @@ class _Run:
 
     def run(self) -> MediumTestReport:
         """Write, read back, and say what came of it."""
-        planned = self.free - _KEPT_FREE_BYTES
-        if not self.full:
-            planned = min(planned, _QUICK_MAX_BYTES, max(self.free // _QUICK_SHARE, _QUICK_MIN_BYTES))
-        planned -= planned % BLOCK_BYTES
-        self.meter.bytes_total = 2 * planned
+        planned = self._planned()
+        self.meter.bytes_total = 2 * planned if self.free is not None else None
         self.meter.enter("write")
         start = time.monotonic()
         self._write(planned)
@@ -126,12 +124,20 @@ class _Run:
             problems=tuple(self.problems),
         )
 
+    def _planned(self) -> int:
+        """How much to write. Where the file system does not say what is free (fusefat), a full test finds it out."""
+        free = self.free if self.free is not None else _QUICK_MIN_BYTES * _QUICK_SHARE if not self.full else _ENDLESS
+        planned = free - _KEPT_FREE_BYTES
+        if not self.full:
+            planned = min(planned, _QUICK_MAX_BYTES, max(free // _QUICK_SHARE, _QUICK_MIN_BYTES))
+        return planned - planned % BLOCK_BYTES
+
     def _write(self, planned: int) -> None:
         """Write until `planned` bytes are there, the medium is full, or it fails."""
         self.spread = self.full
         sample = _FILE_BYTES if self.full else _SAMPLE_BYTES
         samples = -(-planned // sample)
-        gap = 0 if self.full else (self.free - planned - _KEPT_FREE_BYTES) // samples
+        gap = 0 if self.full or self.free is None else (self.free - planned - _KEPT_FREE_BYTES) // samples
         while self.written_bytes < planned and not self.problems:
             if gap > BLOCK_BYTES:
                 self.spread = self.files.reserve(gap)
@@ -139,7 +145,7 @@ class _Run:
             wanted = min(sample, planned - self.written_bytes)
             if self._write_file(wanted) < wanted:
                 break
-        if self.full and not self.problems and self.written_bytes < _EARLY * planned:
+        if self.full and self.free is not None and not self.problems and self.written_bytes < _EARLY * planned:
             self._fault(
                 "medium_full_early",
                 f"It took {self.written_bytes:,} of the {self.free:,} bytes that it says are free, and then was full.",

@@ -60,7 +60,7 @@ elif sys.platform == "darwin":
 
 else:
     from .linux import device_names, kind_of_device, mount_of, plain_kind, read_mounts
-    from .superblock import SUPERBLOCK_BYTES, parse_superblock
+    from .superblock import read_superblock
 
     def _file_system(path: str) -> tuple[str, str]:
         mount = mount_of(path, read_mounts())
@@ -70,21 +70,10 @@ else:
         name = device_names("by-uuid").get(os.path.realpath(mount.device), "")
         if name and kind != "fuseblk":
             return kind, name
-        found = _read_superblock(mount.device)
+        found = read_superblock(mount.device)
         if found is not None:
             return found
         if name:
             return kind, name
         fsid = os.statvfs(path).f_fsid if kind in _LASTING_FSID else 0
         return kind, f"fsid-{fsid:016x}" if fsid else ""
-
-    def _read_superblock(device: str) -> tuple[str, str] | None:
-        """For root, and for an image file that FUSE mounted: others may not read devices."""
-        try:
-            mode = os.stat(device).st_mode
-            if not os.path.isabs(device) or not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):
-                return None
-            with open(os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0) as file:
-                return parse_superblock(file.read(SUPERBLOCK_BYTES))
-        except OSError:
-            return None

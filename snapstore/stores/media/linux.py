@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from .model import Medium, with_space
+from .superblock import read_superblock
 
 _MOUNT_ESCAPE = re.compile(r"\\([0-7]{3})")
 _UDEV_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
@@ -151,7 +152,7 @@ def _media_among(mounts: Iterable[Mount]) -> list[Medium]:
         labels=device_names("by-label"),
         uuids=device_names("by-uuid"),
         is_removable=_is_removable,
-        kind_of=kind_of_device,
+        kind_of=_kind_of,
     )
 
 
@@ -171,6 +172,12 @@ def kind_of_device(device: str) -> str:
         return parse_udev_record(record.read_text(encoding="utf-8", errors="replace")).get("ID_FS_TYPE", "")
     except OSError:
         return ""
+
+
+def _kind_of(device: str) -> str:
+    kind = kind_of_device(device)
+    found = None if kind else read_superblock(device)
+    return found[0] if found else kind
 
 
 if sys.platform == "win32":  # where this module is only tried

@@ -1,7 +1,7 @@
 """What a file system calls itself by, read from its first blocks.
 
-Here: `parse_superblock`, from bytes to kind and uuid, for the file systems that sticks and disks have. Not here:
-reading a device, which takes rights that few have: where udev has read it already, its names are taken.
+Here: `parse_superblock`, from bytes to kind and uuid, for the file systems that sticks and disks have, and
+`read_superblock`. Not here: what udev read already, which is asked first: reading a device takes rights that few have.
 
 Rules: any bytes give an answer or None; nothing is trusted but fixed places. The uuid is written as udev writes it, so
 that it is the same text whoever read it. A serial number of nothing but zeros, which some formatters write, is none.
@@ -10,6 +10,8 @@ Sources: exFAT specification 3.1, ntfs(5) boot sector, fatgen103, ext4/xfs/btrfs
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import Final
 
 SUPERBLOCK_BYTES: Final = 0x10048 + 64  # as far as btrfs' magic
@@ -32,6 +34,18 @@ def parse_superblock(data: bytes) -> tuple[str, str] | None:
     if data[0x10040:0x10048] == b"_BHRfS_M":
         return _found("btrfs", text_of_uuid(data[0x10020:0x10030]))
     return None
+
+
+def read_superblock(device: str) -> tuple[str, str] | None:
+    """Read it of a device, which root may, or of an image file that FUSE mounted. None where that is not possible."""
+    try:
+        mode = os.stat(device).st_mode
+        if not os.path.isabs(device) or not (stat.S_ISBLK(mode) or stat.S_ISREG(mode)):
+            return None
+        with open(os.open(device, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
+            return parse_superblock(file.read(SUPERBLOCK_BYTES))
+    except OSError:
+        return None
 
 
 def _found(kind: str, name: str) -> tuple[str, str] | None:
