@@ -3,13 +3,16 @@
 Here: `Bucket`, keys to bytes, and `RequestFailedError`. Not here: names, prefixes, what is put and looked for in which
 order, and the store errors (store.py).
 
-Rule: an exception of obstore goes no further than this module, not even as the context of another one.
+Rules: an exception of obstore goes no further than this module, not even as the context of another one. A request that
+the main thread waits for can be interrupted; it may still come to its end.
 """
 
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from types import ModuleType
 from typing import Final, TypeVar
 
@@ -23,6 +26,7 @@ from .place import Place
 T = TypeVar("T")
 Page = list[tuple[str, int]]
 
+_LISTEN_SECONDS: Final = 0.5  # Windows hears Ctrl-C only between two waits
 PAGE_ITEMS: Final = 1000  # the most that the services give at once
 
 
@@ -92,13 +96,30 @@ class Bucket:
 
 def _made(request: Callable[[], T]) -> T:
     """Make a request. Its failure is raised outside the handler, so that no chain leads to obstore's text."""
+    main = threading.current_thread() is threading.main_thread()
     try:
-        return request()
+        return _aside(request) if main else request()
     except SnapstoreError:
         raise
     except Exception as error:
         failure = Failure.of(error)
     raise RequestFailedError(failure)
+
+
+def _aside(request: Callable[[], T]) -> T:
+    """Make a request in a thread of its own: obstore does not come back before its end, and Ctrl-C must be heard."""
+    answer: Future[T] = Future()
+
+    def make() -> None:
+        try:
+            answer.set_result(request())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=make, name="snapstore-request", daemon=True).start()
+    while not answer.done():
+        wait([answer], timeout=_LISTEN_SECONDS)
+    return answer.result()
 
 
 def _obstore() -> ModuleType:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -282,6 +284,21 @@ class TestGetAndDelete:
             begun = time.monotonic()
             for work in (lambda: store.get("packs/a/x"), lambda: list(store.list("")), lambda: store.put("a/y", b"x")):
                 fails(StoreUnavailableError, "store_timeout", work, retryable=True)
+            assert time.monotonic() - begun < 5
+            wire.heal()
+            assert store.get("packs/a/x") == b"x"
+
+    def test_an_interruption_is_heard(self, open_store: OpenStore, server: ObjectServer) -> None:
+        if os.name == "nt":
+            pytest.skip("a process cannot interrupt itself there without its console's others")
+        with FaultyWire(server.port) as wire:
+            store = open_store(wire.port)
+            store.put("packs/a/x", b"x")
+            wire.stall()
+            begun = time.monotonic()
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                store.get("packs/a/x")
             assert time.monotonic() - begun < 5
             wire.heal()
             assert store.get("packs/a/x") == b"x"

@@ -322,3 +322,34 @@ class TestAzure:
             assert (caught.value.code, caught.value.retryable) == ("put_uncertain", False)
             store.put("packs/a/y", b"y")
             assert {found.name for found in store.list("packs")} == {"packs/a/x", "packs/a/y"}
+
+
+class TestGoogle:
+    """How a gs: address is reached, and what its refusals are. There is no server of it to keep objects on."""
+
+    @pytest.fixture
+    def service(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[LyingService]:
+        monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "hidden")
+        with LyingService(free_port()) as service:
+            yield service
+
+    def test_where_it_asks(self, service: LyingService) -> None:
+        service.answer("GET", 404, "<Error><Code>NoSuchKey</Code></Error>")
+        store = open_address(f"gs://bucket/prefix?endpoint=http://127.0.0.1:{service.port}")
+        with store, pytest.raises(ObjectNotFoundError):
+            store.get("packs/a/x")
+        assert service.seen == [("GET", "/bucket/prefix%2Fpacks%2Fa%2Fx")]
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected"), [(404, "NoSuchBucket", "store_absent"), (401, "Unauthorized", "login_refused")]
+    )
+    def test_refusals(self, service: LyingService, status: int, code: str, expected: str) -> None:
+        for method in ("GET", "PUT", "HEAD", "DELETE"):
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>"
+            service.answer(method, status, "" if method == "HEAD" else body)
+        with open_address(f"gs://bucket/prefix?endpoint=http://127.0.0.1:{service.port}") as store:
+            for name, work in each_operation(store).items():
+                with pytest.raises(StoreError) as caught:
+                    work()
+                assert (caught.value.code, caught.value.retryable) == (expected, False), name
+                assert "hidden" not in str(caught.value)
