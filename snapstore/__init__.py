@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     from .testing.probing import probe
     from .types import (
         BlobId,
+        CopiedSnapshot,
+        CopyMode,
+        CopyReport,
         DossierId,
         DossierInfo,
         Entry,
@@ -168,6 +171,9 @@ _HOMES = {
     ),
     "types": (
         "BlobId",
+        "CopiedSnapshot",
+        "CopyMode",
+        "CopyReport",
         "DossierId",
         "DossierInfo",
         "Entry",
@@ -201,6 +207,9 @@ __all__ = [
     "BlobId",
     "BrokenWriterError",
     "Cancel",
+    "CopiedSnapshot",
+    "CopyMode",
+    "CopyReport",
     "DamageError",
     "DamagedObjectError",
     "Dossier",

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from .progress import Cancel, Progress
 from .types import (
+    CopyMode,
+    CopyReport,
     DossierId,
     DossierInfo,
     Entry,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .format.keyset import PrivateHalves
     from .operations.browse import SnapshotView
     from .operations.context import DossierContext, RepositoryContext
+    from .stores.options import StoreOptions
 
 PathLike = str | os.PathLike[str]
 
@@ -134,6 +137,30 @@ class Repository:
         context = dossiers.find_dossier(self._context, name)
         dossiers.open_private(context, secret)
         dossiers.remove_dossier(context)
+
+    def copy_to(
+        self,
+        to: PathLike | Repository,
+        *,
+        mode: CopyMode | str | None = None,
+        options: StoreOptions | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CopyReport:
+        """Copy all confirmed snapshots of all dossiers to another medium, those that it lacks.
+
+        Where `to` is a twin of this repository, blobs go as they are and no secret is needed; `mode="twin"` makes one
+        if nothing is there. For another repository see `Dossier.copy_to`. `options` say how `to` is reached.
+        Interrupted, the next run goes on. Snapshots that are damaged are in the report's `problems`.
+
+        Raises RepositoryNotFoundError, NotEnrolledError, SecretRequiredError, InputError, OperationCancelledError.
+        """
+        from .operations.copy import CopyRequest, copy_repository
+        from .operations.meter import Meter
+
+        request = CopyRequest(to=_place(to), mode=mode, options=options, dry_run=dry_run)
+        return copy_repository(self._context, request, Meter(progress, cancel))
 
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""
@@ -288,6 +315,29 @@ class Dossier:
         )
         return restore_snapshot(self._context, request, self._opened(secret), Meter(progress, cancel))
 
+    def copy_to(  # noqa: PLR0913 - each is a wish of its own, and all but the first have a default
+        self,
+        to: PathLike | Repository,
+        snapshots: Iterable[Snapshot | str] = (),
+        *,
+        mode: CopyMode | str | None = None,
+        secret: str | None = None,
+        new_secret: str | None = None,
+        options: StoreOptions | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CopyReport:
+        """Copy snapshots (without a choice, all that are confirmed) to another medium; see `Repository.copy_to`.
+
+        In another repository they are sealed anew for the dossier of the same name, which needs the `secret` unless
+        this is unlocked; `new_secret` is that dossier's, where this station does not know it or it is to be made."""
+        from .operations.copy import CopyRequest, copy_dossier
+        from .operations.meter import Meter
+
+        request = CopyRequest(to=_place(to), mode=mode, options=options, dry_run=dry_run, new_secret=new_secret)
+        return copy_dossier(self._context, tuple(snapshots), self._opened(secret), request, Meter(progress, cancel))
+
     def stations(self) -> tuple[StationInfo, ...]:
         """Return the stations that may write, or might once, in order of enrolment."""
         from .operations import stations
@@ -338,6 +388,10 @@ class Dossier:
 
         manifest = listing.find_manifest(self._context, snapshot)
         return browse.open_view(self._context, manifest, self._opened(secret))
+
+
+def _place(to: PathLike | Repository) -> PathLike | RepositoryContext:
+    return to._context if isinstance(to, Repository) else to
 
 
 def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ costs time."""
 
 from __future__ import annotations
 
-from .caches import LastSnapshot, MediumCache
+from .caches import CopiedPair, LastSnapshot, MediumCache
 from .folder import StateFolder, default_state_dir
 from .identity import Station
 from .keyring import DossierPin, RepositoryKeys
 
 __all__ = [
+    "CopiedPair",
     "DossierPin",
     "LastSnapshot",
     "MediumCache",

@@ -22,7 +22,7 @@ from typing import Any
 from ..crypto.derivation import digest
 from ..errors import DamageError, UnsupportedFormatError
 from ..format.packing import decode, encode
-from ..types import DossierId, PlainHash, SnapshotId
+from ..types import DossierId, PlainHash, RepositoryId, SnapshotId
 from .protection import (
     is_running,
     make_private_folder,
@@ -44,6 +44,17 @@ class LastSnapshot:
     """Name to size of every pack that the snapshot relies on, perhaps a few more."""
     source_entries: dict[str, int] = field(default_factory=dict)
     """For each source path the count of entries found below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CopiedPair:
+    """The last snapshot of another repository that this station copied here, and the root it has here."""
+
+    repository_id: RepositoryId
+    original: SnapshotId
+    root: PlainHash
+    packs: dict[str, int]
+    """As in `LastSnapshot`."""
 
 
 _CHECK_BYTES = 16
@@ -230,6 +241,29 @@ class MediumCache:
         """Remember `copies`."""
         if copies:
             write_private(self.folder / "checked", b"".join(sorted(copies)))
+
+    def copied_pair(self) -> CopiedPair | None:
+        """Return what is remembered of the last copy from another repository, or None."""
+        path = self.folder / "copied"
+        try:
+            stored = read_private(path)
+            if stored is None or stored[:_CHECK_BYTES] != self._check(stored[_CHECK_BYTES:]):
+                return None
+            record: Any = decode(stored[_CHECK_BYTES:], what=str(path))
+            return CopiedPair(
+                repository_id=RepositoryId(record[0]),
+                original=SnapshotId(record[1]),
+                root=PlainHash(record[2]),
+                packs=dict(record[3]),
+            )
+        except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def keep_copied_pair(self, pair: CopiedPair) -> None:
+        """Remember `pair`."""
+        packs = [[name, size] for name, size in sorted(pair.packs.items())]
+        record = encode({0: pair.repository_id, 1: pair.original, 2: pair.root, 3: packs})
+        write_private(self.folder / "copied", self._check(record) + record)
 
 
 def highest_number(repository: Path, dossier_id: DossierId) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from ...errors import InputError
 from ...limits import PROBLEMS_KEPT
 from ...stores.options import StoreOptions
 from ...types import CopiedSnapshot, CopyMode, CopyReport, Problem, SnapshotId
@@ -22,12 +23,22 @@ class CopyRequest:
     """What to copy, and where to. `to` is an address, or a repository that is open already."""
 
     to: str | os.PathLike[str] | RepositoryContext
-    mode: CopyMode | None = None
-    """None: a twin where the destination is one, else an independent copy."""
+    mode: CopyMode | str | None = None
+    """None: a twin where the destination is one, else an independent copy. A plain word becomes a `CopyMode`."""
     options: StoreOptions | None = None
     dry_run: bool = False
     new_secret: str | None = field(default=None, repr=False)
     """Of the dossier in an independent destination, where this station does not know it yet."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a word that is no mode."""
+        if self.mode is not None:
+            try:
+                object.__setattr__(self, "mode", CopyMode(self.mode))
+            except ValueError:
+                raise InputError(
+                    f"{self.mode!r} is no kind of copy: use twin or independent.", code="invalid_copy_mode"
+                ) from None
 
 
 @dataclass(slots=True, kw_only=True)

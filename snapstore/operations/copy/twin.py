@@ -22,7 +22,7 @@ from ...errors import DamagedObjectError, DamageError, InUseError, MissingObject
 from ...format.names import HASH_DIGITS, dossier_folder, name_matches
 from ...format.record import RecordType, copied_payload
 from ...limits import MIB
-from ...types import DossierId, Problem, SnapshotId
+from ...types import DossierId, Problem
 from ..clones import claim_medium
 from ..context import DossierContext, RepositoryContext
 from ..history import History, ReadManifest, history_look, read_history
@@ -107,10 +107,12 @@ def _prepare(
             return None
         if not tally.dry_run:
             copy_keysets(dossier, destination)
-        with contextlib.suppress(DamagedObjectError):  # a trial run has not brought the keyset
-            held = read_history(there)
         if not tally.dry_run:
+            held = read_history(there)
             copy_records(dossier, history, held, there)
+        else:
+            with contextlib.suppress(DamagedObjectError):  # its keyset was not brought there
+                held = read_history(there)
     chosen = [item for item in reversed(history.manifests) if item.confirmed] if wanted is None else wanted
     return _Part(dossier, there, history, held, _lacking(chosen, held, tally, named=wanted is not None))
 
@@ -288,11 +290,7 @@ class _Run:
         if own is None or own.last_number is not None or whole <= history.attested:
             return
         medium_id = there.repository.config.medium_id
-        put_record(there, RecordType.COPIED, mandatory=False, payload=copied_payload(medium_id, _sorted(whole)))
-
-
-def _sorted(ids: Iterable[SnapshotId]) -> list[SnapshotId]:
-    return sorted(ids)
+        put_record(there, RecordType.COPIED, mandatory=False, payload=copied_payload(medium_id, sorted(whole)))
 
 
 def _read_manifest(dossier: DossierContext, manifest: ReadManifest) -> bytes:

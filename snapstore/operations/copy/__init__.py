@@ -1,0 +1,98 @@
+"""Copying snapshots from one repository to another.
+
+Here, from the outside in: this module (which dossiers and snapshots, and which kind of copy), `destination` (opening or
+making it), `twin` with `sealed`, `reach`, `reading` and `sending` (blobs as they are, without a secret), and
+`independent` with `replay` and `contents` (everything sealed anew). `request` holds what they share.
+
+Rules: a snapshot counts as copied only after its copy in ok/ is there (docs/format/11-protocol.md). An interruption
+leaves both sides good, and the next run goes on. The source is only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import InputError, SecretRequiredError
+from ...format.keyset import PrivateHalves
+from ...types import CopyMode, CopyReport, Problem, Snapshot
+from ..context import DossierContext, RepositoryContext
+from ..dossiers import list_dossiers, open_private
+from ..history import ReadManifest
+from ..listing import find_manifest
+from ..meter import Meter
+from .destination import Destination, opened_destination
+from .independent import UnlockedDossier, copy_sealed_anew
+from .request import CopyRequest, CopyTally
+from .sealed import sealed_dossiers
+from .twin import copy_to_twin
+
+__all__ = ["CopyRequest", "copy_dossier", "copy_repository"]
+
+
+def copy_repository(source: RepositoryContext, request: CopyRequest, meter: Meter) -> CopyReport:
+    """Copy all confirmed snapshots of all dossiers.
+
+    Raises InputError, RepositoryNotFoundError, NotEnrolledError, SecretRequiredError, StoreError, DamageError,
+    OperationCancelledError."""
+    with opened_destination(source, request) as destination:
+        tally = _tally(destination, request, meter)
+        if destination.mode is CopyMode.TWIN:
+            problems: list[Problem] = []
+            dossiers = sealed_dossiers(source, problems)
+            tally.report_problem(*problems)
+            copy_to_twin(dossiers, None, destination.context, tally)
+            return tally.report()
+        if source.config.protected:
+            raise SecretRequiredError(
+                "What goes into another repository is sealed anew, which needs the secret of each dossier: "
+                "copy one dossier after the other."
+            )
+        assert destination.context is not None
+        for info in list_dossiers(source):
+            dossier = DossierContext(source, info.id, source.held_keys().dossiers[info.id])
+            unlocked = UnlockedDossier(dossier, open_private(dossier, None).private)
+            copy_sealed_anew(unlocked, None, destination.context, request.new_secret, tally)
+        return tally.report()
+
+
+def copy_dossier(
+    dossier: DossierContext,
+    snapshots: Sequence[Snapshot | str],
+    private: PrivateHalves | None,
+    request: CopyRequest,
+    meter: Meter,
+) -> CopyReport:
+    """Copy all confirmed snapshots of one dossier, or those named, confirmed or not. Raises as `copy_repository`."""
+    wanted = _named(dossier, snapshots) if snapshots else None
+    with opened_destination(dossier.repository, request) as destination:
+        tally = _tally(destination, request, meter)
+        if destination.mode is CopyMode.TWIN:
+            chosen = None if wanted is None else {dossier.id: wanted}
+            copy_to_twin([dossier], chosen, destination.context, tally)
+            return tally.report()
+        if private is None:
+            raise SecretRequiredError(
+                f"What goes into another repository is sealed anew, which needs the secret of the dossier "
+                f"{dossier.pin.name!r}. Type it and try again."
+            )
+        assert destination.context is not None
+        unlocked = UnlockedDossier(dossier, private)
+        copy_sealed_anew(unlocked, wanted, destination.context, request.new_secret, tally)
+        return tally.report()
+
+
+def _tally(destination: Destination, request: CopyRequest, meter: Meter) -> CopyTally:
+    return CopyTally(
+        meter=meter,
+        mode=destination.mode,
+        created=destination.created and not request.dry_run,
+        dry_run=request.dry_run,
+    )
+
+
+def _named(dossier: DossierContext, snapshots: Sequence[Snapshot | str]) -> list[ReadManifest]:
+    """Return the manifests that were named, each once, oldest first."""
+    if isinstance(snapshots, str):
+        raise InputError("Name the snapshots in a list.")
+    found = {item.sealed.snapshot_id: item for item in (find_manifest(dossier, wanted) for wanted in snapshots)}
+    return sorted(found.values(), key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
