@@ -60,6 +60,7 @@ DAMAGE_CODES = frozenset(
     {
         "bad_signature",
         "config_conflict",
+        "config_missing",
         "damage",
         "damaged_blob",
         "damaged_object",

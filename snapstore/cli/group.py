@@ -28,6 +28,7 @@ COMMANDS = {
     "ls": "ls",
     "cat": "cat",
     "restore": "restore",
+    "copy": "copy",
     "media": "media",
     "store": "store",
     "version": "version",

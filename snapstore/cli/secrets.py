@@ -60,6 +60,19 @@ class SecretSupply:
             self._warn("The two were not the same.")
         raise InputError("The secret was not typed twice the same way. Nothing was made.", code="secret_mismatch")
 
+    def other(self, file: str | None, command: str | None) -> str | None:
+        """Return a second secret, of a file or a command; None if neither was given."""
+        if not file and not command:
+            return None
+        others = SecretSupply(self._warn)
+        others.file, others.command = file, command
+        return self._remember(others.existing(None))
+
+    def chosen_other(self, dossier: str) -> str:
+        """Return the secret of a dossier in a second repository, typed twice since it may be new."""
+        others = SecretSupply(self._warn)
+        return self._remember(others.chosen(f"{dossier} (at the destination)"))
+
     def redact(self, text: str) -> str:
         """Return `text` without any secret that was read so far."""
         for secret in sorted(filter(None, [*self._known, self._environment]), key=len, reverse=True):

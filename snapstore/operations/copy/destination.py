@@ -31,6 +31,7 @@ from ...types import CopyMode
 from ..clones import config_key, next_config, place_of
 from ..configs import repository_ids
 from ..context import RepositoryContext, station_mark
+from ..media.expected import expect_known_repository
 from ..opening import open_repository, put_readme, withdraw_if_late
 from .request import CopyRequest
 
@@ -69,6 +70,8 @@ def opened_destination(source: RepositoryContext, request: CopyRequest) -> Itera
                 context = _make_twin(source, store)
         elif store is not None:
             context = open_repository(store, source.state)
+            accept_other = request.options is not None and request.options.accept_other
+            expect_known_repository(context, request.to, source.state.addresses, accept_other=accept_other)
         if context is not None:
             opened.callback(context.close)
         yield _checked(source, context, request, created=created)

@@ -126,7 +126,8 @@ def _dossier_there(
             return None
         raise SecretRequiredError(
             f"This station knows no dossier {name!r} in {destination.store.url}. Give the secret that it has there, or "
-            "is to have (--new-secret-file, --new-secret-command)."
+            "is to have (--new-secret-file, --new-secret-command).",
+            code="new_secret_required",
         )
     if unknown and new_secret is not None:
         try:
