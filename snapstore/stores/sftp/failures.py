@@ -68,11 +68,14 @@ def refused(reply: wire.Reply, doing: str, where: str) -> StoreError:
     return StoreUnavailableError(f"{message} Try again, and see that the server and its disk are well.")
 
 
-def no_room(reply: wire.Reply, doing: str, where: str, *, free_bytes: int | None, wanted: int) -> StoreError:
-    """The error for a refusal to make or to fill a file, with what the server says of its free space, if it does."""
+def no_room(reply: wire.Reply, doing: str, where: str, *, found: wire.FileSystem | None, wanted: int) -> StoreError:
+    """The error for a refusal to make or to fill a file, with what the server says of its file system, if it does."""
     if not isinstance(reply, wire.Status) or reply.code != wire.FAILURE:
         return refused(reply, doing, where)
     message = f"Could not {doing} in {where}: {_reason(reply)}."
+    if found is not None and found.read_only:
+        return StorePermissionError(f"{message} The server's disk is read-only: have it made writable.")
+    free_bytes = None if found is None else 0 if found.free_files == 0 else found.free_bytes
     if free_bytes is not None and free_bytes < wanted:
         return StoreFullError(
             f"{message} {wanted} bytes are needed and {free_bytes} are free. Free some space there, or use another "

@@ -276,13 +276,11 @@ class Upload:
 
     async def _no_room(self, reply: wire.Reply) -> StoreError:
         """The error for a file that could not be made or filled."""
-        free = None
+        found = None
         if _is_failure(reply):
             with contextlib.suppress(Disconnected):
                 found = await free_space(self._pool, self._client)
-                if found is not None:
-                    free = 0 if found.free_files == 0 else found.free_bytes
-        return no_room(reply, self._doing, self._pool.url, free_bytes=free, wanted=max(self._size, 1))
+        return no_room(reply, self._doing, self._pool.url, found=found, wanted=max(self._size, 1))
 
 
 async def free_space(pool: Pool, client: SftpClient) -> wire.FileSystem | None:

@@ -53,6 +53,7 @@ _HEAD = struct.Struct(">IBI")
 _UINT32 = struct.Struct(">I")
 _UINT64 = struct.Struct(">Q")
 _NO_ATTRIBUTES: Final = _UINT32.pack(0)
+_READ_ONLY: Final = 1  # the flag SSH_FXE_STATVFS_ST_RDONLY
 _STATVFS = struct.Struct(">11Q")
 _LIMITS = struct.Struct(">4Q")
 
@@ -144,6 +145,7 @@ class FileSystem:
     free_bytes: int
     free_files: int | None
     """How many files can still be made, or None where the file system does not count them."""
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,8 +304,12 @@ def decode_file_system(body: bytes) -> FileSystem:
     """The answer to statvfs@openssh.com."""
     if len(body) < _STATVFS.size:
         raise WireError("the free space is cut short")
-    _, fragment, _, _, available, files, _, free_files, *_ = _STATVFS.unpack_from(body)
-    return FileSystem(free_bytes=fragment * available, free_files=free_files if files else None)
+    _, fragment, _, _, available, files, _, free_files, _, flags, _ = _STATVFS.unpack_from(body)
+    return FileSystem(
+        free_bytes=fragment * available,
+        free_files=free_files if files else None,
+        read_only=bool(flags & _READ_ONLY),
+    )
 
 
 def decode_limits(body: bytes) -> Limits:
