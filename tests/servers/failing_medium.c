@@ -3,6 +3,7 @@
  * MEDIUM_REAL_BYTES   what is written beyond this many bytes lands on top of what is in the second half of them, as on
  *                     sticks whose controller claims more than there is (those that spare the first half, where the
  *                     file system keeps its own records, go unnoticed longest); 0 or unset: an honest device
+ * MEDIUM_BEYOND       "drop": such writes vanish instead, and zeros are read
  * MEDIUM_FAULTS       a folder; while it holds a file "read", reads fail with EIO, and "write" does so for writes
  *
  * The daemons it is for (exfat-fuse, ntfs-3g) reach their device by pread, pwrite and fsync alone, and the kernel by
@@ -14,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -30,10 +32,22 @@ static int is_failing(const char *kind)
     return access(path, F_OK) == 0;
 }
 
-static off_t placed(off_t offset)
+static off_t real_bytes(void)
 {
     const char *text = getenv("MEDIUM_REAL_BYTES");
-    off_t real = text != NULL ? (off_t)atoll(text) : 0;
+    return text != NULL ? (off_t)atoll(text) : 0;
+}
+
+static int is_dropped(off_t offset)
+{
+    const char *beyond = getenv("MEDIUM_BEYOND");
+    off_t real = real_bytes();
+    return real > 0 && offset >= real && beyond != NULL && strcmp(beyond, "drop") == 0;
+}
+
+static off_t placed(off_t offset)
+{
+    off_t real = real_bytes();
     if (real <= 0 || offset < real)
         return offset;
     return real / 2 + offset % (real / 2);
@@ -48,6 +62,10 @@ ssize_t pread(int descriptor, void *memory, size_t size, off_t offset)
         errno = EIO;
         return -1;
     }
+    if (is_dropped(offset)) {
+        memset(memory, 0, size);
+        return (ssize_t)size;
+    }
     return next(descriptor, memory, size, placed(offset));
 }
 
@@ -60,6 +78,8 @@ ssize_t pwrite(int descriptor, const void *memory, size_t size, off_t offset)
         errno = EIO;
         return -1;
     }
+    if (is_dropped(offset))
+        return (ssize_t)size;
     return next(descriptor, memory, size, placed(offset));
 }
 

@@ -47,6 +47,7 @@ class Medium:
     kind: str
     folder: Path
     real_bytes: int = 0
+    dropping: bool = False
     library: Path | None = None
     loop: str | None = None
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -70,6 +71,7 @@ class Medium:
             environment["LD_PRELOAD"] = str(self.library)
             environment["MEDIUM_FAULTS"] = str(self.folder / "faults")
             environment["MEDIUM_REAL_BYTES"] = str(self.real_bytes)
+            environment["MEDIUM_BEYOND"] = "drop" if self.dropping else "wrap"
         command = [program, *(["-o", ",".join(options)] if options else []), device, str(self.path)]
         # The daemons keep their standard error open, so a pipe would never end.
         result = subprocess.run(
@@ -137,17 +139,22 @@ class Medium:
 
 @contextmanager
 def medium_image(
-    kind: str, folder: Path, *, size: int = 96 * MIB, failing: bool = False, real_bytes: int = 0
+    kind: str, folder: Path, *, size: int = 96 * MIB, failing: bool = False, real_bytes: int = 0, dropping: bool = False
 ) -> Iterator[Medium]:
-    """A new medium of `size` bytes, plugged in. `failing` lets `fail` work, `real_bytes` makes it lie (not for FAT)."""
+    """A new medium of `size` bytes, plugged in. `failing` lets `fail` work, `real_bytes` makes it lie (not for FAT):
+    what is written beyond lands on top of something else, or vanishes if `dropping`."""
     _need(*NEEDED[kind], "umount")
     folder.mkdir(parents=True, exist_ok=True)
-    medium = Medium(kind, folder, real_bytes=real_bytes)
+    medium = Medium(kind, folder, real_bytes=real_bytes, dropping=dropping)
     medium.path.mkdir()
     (folder / "faults").mkdir()
     with medium.image.open("wb") as file:
         file.truncate(size)
     _run(*MAKE[kind], str(medium.image))
+    if kind == "ntfs":  # mkfs.ntfs gives two that are made in one second the same number
+        with medium.image.open("r+b") as file:
+            file.seek(0x48)
+            file.write(os.urandom(8))
     if failing or real_bytes:
         medium.library = _library(folder)
     if kind == "exfat":

@@ -71,7 +71,10 @@ class OwnFiles:
         """Set room aside without writing; whether the file system can do that, and has the room."""
         while size > 0:
             piece = min(size, _PIECE_BYTES)
-            if not reserve_space(str(self._next("room")), piece):
+            try:
+                if not reserve_space(str(self._next("room")), piece):
+                    return False
+            except OSError:  # what is written next meets the same, and says so
                 return False
             size -= piece
         return True
