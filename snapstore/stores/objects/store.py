@@ -52,7 +52,7 @@ class ObjectStorageStore:
     """Objects below a prefix of a bucket.
 
     `create` and `station` are taken as all stores take them and change nothing: a prefix needs no making, and there
-    are no temporaries. That the bucket exists is seen with the first call.
+    are no temporaries. Opening looks whether the bucket is there and takes the keys.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class ObjectStorageStore:
         self._lanes = max(2, options.connections)
         self._bucket = Bucket(self._place, options)
         self._only_new = True  # until the service says that it does not know this request
+        self._look("open the store")
 
     @property
     def url(self) -> str:

@@ -84,7 +84,7 @@ class TestPut:
     ) -> None:
         with FaultyWire(server.port) as wire:
             store = open_store(wire.port)
-            wire.reset_at(burst=1)
+            wire.reset_at(burst=wire.counts.bursts + 1)
             fails(StoreUnavailableError, "connection_lost", lambda: store.put("packs/a/x", b"x"), retryable=True)
             store.put("packs/a/x", b"x")
             assert store.get("packs/a/x") == b"x"
@@ -98,14 +98,17 @@ class TestPut:
             fails(StoreError, "put_uncertain", lambda: store.put("packs/a/x", LARGE), retryable=False)
             store.put("packs/a/y", LARGE)
 
-    def test_a_server_that_is_away_may_be_tried_again(self, open_store: OpenStore) -> None:
-        store = open_store(free_port())
-        for work in (
-            lambda: store.put("packs/a/x", b"x"),
-            lambda: store.get("packs/a/x"),
-            lambda: list(store.list("")),
-        ):
-            fails(StoreUnavailableError, "store_unavailable", work, retryable=True)
+    def test_a_server_that_is_away_may_be_tried_again(self, open_store: OpenStore, server: ObjectServer) -> None:
+        fails(StoreUnavailableError, "store_unavailable", lambda: open_store(free_port()), retryable=True)
+        with FaultyWire(server.port) as wire:
+            store = open_store(wire.port)
+            wire.refuse()
+            wire.reset_now()
+            time.sleep(0.1)
+            for work in (lambda: store.put("packs/a/x", b"x"), lambda: store.get("a/x"), lambda: list(store.list(""))):
+                fails(StoreUnavailableError, "store_unavailable", work, retryable=True)
+            wire.heal()
+            store.put("packs/a/x", b"x")
 
     def test_an_upload_cut_short_and_reported_as_success_is_found(
         self, open_store: OpenStore, liar: LyingService
