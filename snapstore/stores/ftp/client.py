@@ -7,6 +7,8 @@ Rules:
 - EPSV before PASV, with IPv4 as well; the address in a reply to PASV is ignored, and a server that connects to us has
   to come from where the control connection goes.
 - With TLS all of it is encrypted or nothing is sent, and data connections resume the session.
+- A transfer that is refused leaves a data connection behind that was for nothing, and some servers reply to its end,
+  sooner or later. So the control connection is renewed before the next command.
 - Transfers are always binary, and paths absolute, so that nothing depends on the folder one is in.
 """
 
@@ -17,7 +19,7 @@ import ftplib
 import io
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from ...errors import StorePermissionError, StoreUnavailableError
@@ -39,6 +41,7 @@ class FtpClient(ControlConnection):
         self.home = "/"
         self._context = context
         self._extended_passive = True
+        self._has_stray = False
         try:
             self._open()
         except BaseException:
@@ -49,6 +52,20 @@ class FtpClient(ControlConnection):
     def uses_tls_1_3(self) -> bool:
         """Whether the connection has TLS, and that version of it."""
         return isinstance(self.sock, ssl.SSLSocket) and self.sock.version() == "TLSv1.3"
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing but the replies to commands is to come."""
+        return self.in_step and not self._has_stray
+
+    def putlines(self, lines: Sequence[str]) -> None:
+        """Send commands at once; over a new connection where a reply to something else may come yet."""
+        if self._has_stray and self.in_step:
+            answers = self.answers
+            self.close()
+            self._open()
+            self.answers = answers
+        super().putlines(lines)
 
     def explain(self, error: OSError) -> NoReturn:
         """Raise for a data connection that broke: what the server says about it counts for more than that it broke."""
@@ -62,6 +79,7 @@ class FtpClient(ControlConnection):
     # --- logging in ----------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        self._has_stray = False
         options = self._login.options
         try:
             sock = socket.create_connection((self.host, self._login.port), options.connect_timeout_seconds)
@@ -132,6 +150,8 @@ class FtpClient(ControlConnection):
                 raise StoreUnavailableError(
                     f"{self.url} takes no login now ({refusal.code}): try again later.", code="server_busy"
                 ) from None
+            if refusal.code in UNKNOWN_COMMAND:
+                raise
             code, reply = refusal.code, ""
         else:
             code = int(reply[:3])
@@ -167,6 +187,7 @@ class FtpClient(ControlConnection):
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open a data connection, start the transfer, and secure the connection. The size is never told."""
         opened = self._connect_data() if self.passiveserver else self._listen()
+        started = False
         try:
             if rest is not None:
                 reply = self.sendcmd(f"REST {rest}")
@@ -180,8 +201,10 @@ class FtpClient(ControlConnection):
             if not self.passiveserver:
                 with self.watching():
                     opened = self._accepted(opened)
+            started = True
             opened = self._secured_data(opened)
         except BaseException:
+            self._has_stray = not started
             opened.close()
             raise
         return opened, None

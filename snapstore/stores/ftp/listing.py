@@ -40,9 +40,14 @@ class Entry:
     size: int | None = None
 
 
-def read_folder(client: FtpClient, path: str) -> list[Entry]:
-    """All that is in a folder. Raises RefusedError where it is absent or may not be read."""
+def read_folder(client: FtpClient, path: str, *, sure: bool = False) -> list[Entry]:
+    """All that is in a folder. Raises RefusedError where it is absent or may not be read.
+
+    Where the folder is there for sure, one command is saved that would find out cheaply.
+    """
     if client.machine_listings:
+        if not sure:
+            client.voidcmd(f"CWD {path}")
         try:
             lines = listing_lines(client, f"MLSD {path}")
         except RefusedError as refusal:
@@ -116,13 +121,14 @@ def _names(client: FtpClient, path: str) -> list[str]:
     else:
         refused = None
     names = _bare(lines)
-    if not names and refused is not None and not _shows_itself(client):
+    if not names and refused is not None and not _shows_itself(client, path):
         raise refused
     return names
 
 
-def _shows_itself(client: FtpClient) -> bool:
-    """Whether the current folder can be read: then it has at least `.` in it. For servers that call empty an error."""
+def _shows_itself(client: FtpClient, path: str) -> bool:
+    """Whether a folder can be read: then it has at least `.` in it. For servers that call an empty one an error."""
+    client.voidcmd(f"CWD {path}")
     try:
         lines = listing_lines(client, "NLST -a")
     except RefusedError:

@@ -18,7 +18,7 @@ from ..oserrors import vanished
 from .client import FtpClient
 from .listing import Entry, Kind, read_folder, settled
 from .questions import is_folder
-from .replies import NO_SUCH_FILE, RefusedError, refused_error
+from .replies import NO_SUCH_FILE, NO_SUCH_FOLDER, RefusedError, refused_error
 
 _T = TypeVar("_T")
 
@@ -69,12 +69,12 @@ class Place:
         if not is_folder(client, self.path(client)):
             raise vanished(self._url)
 
-    def entries(self, client: FtpClient, folder: str) -> list[Entry]:
-        """All that is in a folder of the store; nothing where it is absent for sure."""
+    def entries(self, client: FtpClient, folder: str, *, sure: bool = False) -> list[Entry]:
+        """All that is in a folder of the store; nothing where it is absent for sure. `sure`: see `read_folder`."""
         try:
-            return read_folder(client, self.path(client, folder))
+            return read_folder(client, self.path(client, folder), sure=sure)
         except RefusedError as refusal:
-            if refusal.code in NO_SUCH_FILE and self.is_absent(client, folder):
+            if refusal.code in NO_SUCH_FOLDER and self.is_absent(client, folder):
                 return []
             raise refused_error(refusal, f"list {folder or 'the store'}", self._url) from refusal
 
@@ -87,7 +87,7 @@ class Place:
         try:
             entries = read_folder(client, self.path(client, folder))
         except RefusedError as refusal:
-            if refusal.code not in NO_SUCH_FILE:
+            if refusal.code not in NO_SUCH_FOLDER:
                 raise
             return self.is_absent(client, folder)
         return all(entry.name != element for entry in entries)

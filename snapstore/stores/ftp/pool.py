@@ -141,7 +141,7 @@ class ClientPool:
         return time.monotonic() - client.used_at < _IDLE_SECONDS or is_well(client)
 
     def _give_back(self, client: FtpClient) -> None:
-        if not client.in_step or self._closed:
+        if not client.is_clean or self._closed:
             self._drop(client)
             return
         with self._changed:

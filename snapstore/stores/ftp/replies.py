@@ -16,6 +16,7 @@ from ...errors import StoreError, StoreFullError, StorePermissionError, StoreUna
 
 NO_SUCH_FILE: Final = frozenset({450, 550, 553})
 """Codes with which servers answer for something that is not there, and for much else."""
+NO_SUCH_FOLDER: Final = NO_SUCH_FILE | {501}  # RFC 3659, chapter 7.2.1: MLSD of what is no folder
 UNKNOWN_COMMAND: Final = frozenset({500, 501, 502, 503, 504})
 SERVICE_CLOSING: Final = 421
 _FULL: Final = frozenset({452, 552})

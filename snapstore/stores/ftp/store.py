@@ -111,7 +111,7 @@ class FtpStore:
         objects: builtins.list[StoredObject] = []
         level = [folder]
         while level:
-            scans = self._pool.map(self._scan, level)
+            scans = self._pool.map(partial(self._scan, sure=level != [folder]), level)
             objects += [found for scan, _ in scans for found in scan]
             level = [below for _, folders in scans for below in folders]
         return iter(objects)
@@ -226,14 +226,16 @@ class FtpStore:
             raise missing_object_error(name, self._url)
         raise refused_error(RefusedError(550, "no size", "SIZE"), f"look at {name}", self._url)
 
-    def _scan(self, client: FtpClient, folder: str) -> tuple[builtins.list[StoredObject], builtins.list[str]]:
+    def _scan(
+        self, client: FtpClient, folder: str, *, sure: bool
+    ) -> tuple[builtins.list[StoredObject], builtins.list[str]]:
         """The objects and folders of the store right in a folder."""
         start = f"{folder}/" if folder else ""
         objects: builtins.list[StoredObject] = []
         folders: builtins.list[str] = []
         ours = [
             entry
-            for entry in self._place.entries(client, folder)
+            for entry in self._place.entries(client, folder, sure=sure)
             if is_name(start + entry.name) or is_folder(start + entry.name)
         ]
         try:
