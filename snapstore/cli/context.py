@@ -67,7 +67,7 @@ class Session:
             case "secret_file" | "secret_command":
                 setattr(self.secrets, name.removeprefix("secret_"), value)
             case "repository_url" if isinstance(value, str):
-                self.repository_url = self.access.address(value)
+                self.repository_url = self.access.address(value, main=True)
             case _ if name in STORE_OPTIONS:
                 self.access.take(name, value)
             case _:

@@ -4,10 +4,11 @@ Here: `OPTIONS`, `StoreAccess`, which turns them into `snapstore.StoreOptions`, 
 the dossier's secret (`secrets.py`), which no server ever gets.
 
 Rules: a password is looked for when a server asks for one, in this order: --password-command, SNAPSTORE_PASSWORD, the
-address, the keyring, a person at the terminal. The variable is removed from the environment as soon as it is read, and
-so is an address with a password in it, so that no child process inherits either. Passwords are taken out of addresses
-before anything else sees them, and `redact` takes them out of any text that is about to be printed. The keyring is
-loaded only when it is asked; one that does not work is as none.
+address, the keyring, a person at the terminal. The first two are for the server of the repository and are never shown
+to another one, unless the repository is on none. The variable is removed from the environment as soon as it is read,
+and so is an address with a password in it, so that no child process inherits either. Passwords are taken out of
+addresses before anything else sees them, and `redact` takes them out of any text that is about to be printed. The
+keyring is loaded only when it is asked; one that does not work is as none.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class StoreAccess:
 
     def __init__(self) -> None:
         self._environment = os.environ.pop(PASSWORD_VARIABLE, None) or None
+        self._main_server: str | None = None
         self._given: dict[str, Any] = {}
         self._in_address: dict[str, str] = {}
         self._answers: dict[str, str | None] = {}
@@ -84,18 +86,26 @@ class StoreAccess:
         """Take note of the option `name`."""
         self._given[name] = value
 
-    def address(self, url: str) -> str:
-        """Return an address without its password, which is kept for the server that asks for it."""
+    def address(self, url: str, *, main: bool = False) -> str:
+        """Return an address without its password, which is kept for the server that asks for it.
+
+        The server of the `main` address is the one that the command and the variable have the password of.
+        """
         if typed_password(os.environ.get(REPOSITORY_VARIABLE, "")) is not None:
             del os.environ[REPOSITORY_VARIABLE]
         typed = typed_password(url)
-        if typed is None:
+        if typed is not None:
+            self._remember(typed)
+            self._remember(unquote(typed))
+        if "://" not in url or url.lower().startswith("file:"):
             return url
         from .. import RemoteAddress
 
-        self._remember(typed)
-        self._remember(unquote(typed))
         parsed = RemoteAddress.parse(url)
+        if main:
+            self._main_server = parsed.server
+        if typed is None:
+            return url
         if parsed.password is not None:
             self._in_address[parsed.server] = parsed.password
         return url.replace(f":{typed}@", "@", 1)
@@ -134,7 +144,7 @@ class StoreAccess:
         return _TYPED_ADDRESS.sub(r"\1:***@", text)
 
     def _found(self, server: str) -> str | None:
-        configured = self._configured()
+        configured = self._configured() if self._main_server in (None, server) else None
         if configured is not None:
             return configured
         if server in self._in_address:

@@ -316,3 +316,19 @@ def test_addresses_lose_their_passwords_and_servers_get_them(monkeypatch: pytest
     assert access.redact("ge/heim") == "***"
     assert access.options().password_for("ftp://you@host") == "other"
     assert "heim" not in repr(access.options())
+
+
+def test_the_password_of_one_server_is_not_shown_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAPSTORE_PASSWORD", "geheim12")
+    monkeypatch.setattr("snapstore.cli.store_options.keyring_get", lambda server: None)
+    monkeypatch.setattr("snapstore.cli.store_options.has_terminal", lambda: False)
+    access = StoreAccess()
+    access.address("ftp://me@host/x", main=True)
+    access.address("ftp://me@other/x")
+    assert access.password_for("ftp://me@other") is None
+    assert access.password_for("ftp://me@host") == "geheim12"
+    monkeypatch.setenv("SNAPSTORE_PASSWORD", "geheim12")
+    access = StoreAccess()
+    access.address("/srv/backup", main=True)
+    access.address("ftp://me@other/x")
+    assert access.password_for("ftp://me@other") == "geheim12"

@@ -53,7 +53,7 @@ def probe_store(session: Session, address: str | None, progress: str) -> int:
     """
     from ... import probe
 
-    url = session.access.address(address) if address else session.url()
+    url = session.access.address(address, main=True) if address else session.url()
     with show_progress(progress, session.output) as shown, session.interruption.patience() as cancel:
         report = probe(url, options=session.access.options(), progress=shown, cancel=cancel)
     if session.output.json:
@@ -89,7 +89,7 @@ def logout(session: Session, address: str | None) -> None:
 def _server(session: Session, address: str | None) -> str:
     from ... import RemoteAddress
 
-    return RemoteAddress.parse(session.access.address(address) if address else session.url()).server
+    return RemoteAddress.parse(session.access.address(address, main=True) if address else session.url()).server
 
 
 def _done(session: Session, server: str, text: str) -> None:
