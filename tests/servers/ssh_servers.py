@@ -27,6 +27,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+if __name__ == "__main__":  # run as a script, from anywhere
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from server import Server, ServerMissingError, find_program, free_port, wait_for_port
 
 from snapstore.stores.options import StoreOptions
@@ -118,8 +121,10 @@ def is_alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def running_sshd(folder: Path, *, chroot: bool = False, settings: str = "") -> Iterator[SshServer]:
-    """OpenSSH. `settings` are further lines for its configuration."""
+def running_sshd(
+    folder: Path, *, chroot: bool = False, sftp: str = "internal-sftp", settings: str = ""
+) -> Iterator[SshServer]:
+    """OpenSSH. `sftp` is its command for SFTP, "" for none; `settings` are further lines for its configuration."""
     program = find_program("sshd")
     home, data = make_home(folder)
     port = free_port()
@@ -133,7 +138,7 @@ def running_sshd(folder: Path, *, chroot: bool = False, settings: str = "") -> I
         "PasswordAuthentication no",
         "PermitRootLogin yes",
         "MaxStartups 100",
-        "Subsystem sftp internal-sftp",
+        f"Subsystem sftp {sftp}" if sftp else "",
         *([f"ChrootDirectory {CHROOT}"] if chroot else []),
         settings,
     ]

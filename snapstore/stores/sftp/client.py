@@ -129,7 +129,6 @@ class SftpClient:
         self._write(wire.hello())
         self._heard = self._loop.time()
         self._set_watch(self._answer_seconds)
-        self._counters.waits += 1
         version = await self._version
         if version.number < wire.VERSION:
             raise Disconnected(

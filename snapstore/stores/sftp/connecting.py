@@ -36,6 +36,7 @@ KEEP_ALIVE_SECONDS: Final = 15
 KEEP_ALIVE_MISSES: Final = 3
 WINDOW_BYTES: Final = 8 << 20  # what may be on the way to us: 50 ms at a gigabit
 PACKET_BYTES: Final = 32 << 10
+MAX_HOPS: Final = 8
 PIP_COMMAND: Final = 'pip install "snapstore[sftp]"'
 
 
@@ -55,6 +56,9 @@ class Link:
     def __init__(self, client: SftpClient, ways: Sequence[asyncssh.SSHClientConnection]) -> None:
         self.client = client
         self._ways = ways
+        # The processes of proxy commands, which are to have ended when this has.
+        tunnels: list[Any] = [getattr(way, "_tunnel", None) for way in ways]
+        self._processes = [tunnel for tunnel in tunnels if hasattr(tunnel, "pipe_data_received")]
 
     def abort(self) -> None:
         """Drop the connections at once; nothing under way has an answer any more."""
@@ -68,7 +72,7 @@ class Link:
         for way in reversed(self._ways):
             way.close()
         with contextlib.suppress(Exception):
-            await asyncio.gather(*(way.wait_closed() for way in self._ways))
+            await asyncio.gather(*(closing.wait_closed() for closing in (*self._ways, *self._processes)))
 
 
 async def connect(login: Login) -> Link:
@@ -105,12 +109,28 @@ async def _open_ways(login: Login, ways: list[asyncssh.SSHClientConnection]) -> 
     """Connect to the jump hosts, each through the one before, and then to the server."""
     address, config = login.address, _config_files(login.options)
     last = _Hop.of(address.host, address.port, address.user, config)
-    for jump in last.jumps:
-        user, _, place = jump.rpartition("@")
-        host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
-        hop = _Hop.of(host.strip("[]"), int(port) if port else None, user or None, config)
+    for hop in _route_to(last, config):
         ways.append(await _open_way(hop, login, Password(), ways))
     ways.append(await _open_way(last, login, login.password, ways))
+
+
+def _route_to(last: _Hop, config: Sequence[Path]) -> list[_Hop]:
+    """The jump hosts on the way, the nearest first; the first of them may be behind others itself."""
+    hops: list[_Hop] = []
+    jumps = last.jumps
+    while jumps and len(hops) < MAX_HOPS:
+        found = [_jump(jump, config) for jump in jumps]
+        hops = [*found, *hops]
+        known = {(hop.host, hop.port) for hop in [last, *hops[1:]]}
+        jumps = () if (hops[0].host, hops[0].port) in known else hops[0].jumps
+    return hops
+
+
+def _jump(jump: str, config: Sequence[Path]) -> _Hop:
+    """A host as ProxyJump names it: `user@host:port`."""
+    user, _, place = jump.strip().rpartition("@")
+    host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+    return _Hop.of(host.strip("[]"), int(port) if port else None, user or None, config)
 
 
 async def _open_way(
@@ -120,12 +140,14 @@ async def _open_way(
 
     host_keys = HostKeys(hop.known_hosts if login.options.known_hosts is None else [login.options.known_hosts])
     key_files = KeyFiles(hop.identities, password)
+    kinds = [] if hop.names_kinds else host_keys.algorithms(hop.host, hop.port)
     try:
         return await asyncssh.connect(
             **hop.target,
             **hop.ciphers,
-            **({"tunnel": ways[-1]} if ways else {}),
+            tunnel=ways[-1] if ways else None,  # asyncssh would go through jump hosts with rules of its own
             **({"client_keys": key_files.existing()} if hop.identities else {}),
+            **({"server_host_key_algs": kinds} if kinds else {}),
             ignore_encrypted=True,
             known_hosts=host_keys.match,
             client_factory=lambda: _client(host_keys, key_files, password),
@@ -144,7 +166,9 @@ async def _open_way(
         raise StoreError(
             f"{login.address.shown} and this program have no way to encrypt in common: {error}."
         ) from error
-    except asyncssh.PermissionDenied as error:
+    except (asyncssh.PermissionDenied, asyncssh.ProtocolError) as error:
+        if isinstance(error, asyncssh.ProtocolError) and "authentication failures" not in error.reason:
+            raise
         if password.askable and (password.missed or key_files.missed):
             raise PasswordWanted from None
         raise StorePermissionError(
@@ -192,6 +216,8 @@ class _Hop:
 
     target: dict[str, Any]
     ciphers: dict[str, Any]
+    names_kinds: bool
+    """Whether the configuration says which kinds of host keys it wants."""
     host: str
     port: int | None
     user: str
@@ -216,6 +242,7 @@ class _Hop:
         return cls(
             target=target,
             ciphers={} if found.config.get("Ciphers") else {"encryption_algs": CIPHERS},
+            names_kinds=bool(found.config.get("HostKeyAlgorithms")),
             host=found.host_key_alias or found.host,
             port=found.port,
             user=found.username,
@@ -241,6 +268,7 @@ def _client(host_keys: HostKeys, key_files: KeyFiles, password: Password) -> asy
 
         def __init__(self) -> None:
             self._answers = {"password": password.value, "prompt": password.value}
+            self._prompted = False
 
         def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
             return host_keys.refuse(key)
@@ -252,9 +280,10 @@ def _client(host_keys: HostKeys, key_files: KeyFiles, password: Password) -> asy
             return self._answer("password")
 
         def kbdint_auth_requested(self) -> str | None:
-            if self._answers["prompt"] is None:
-                password.missed = True
+            password.missed = True
+            if self._prompted or password.value is None:
                 return None
+            self._prompted = True
             return ""
 
         def kbdint_challenge_received(
@@ -279,7 +308,8 @@ def _unreachable(error: Exception, where: str) -> StoreUnavailableError:
     if isinstance(error, asyncssh.Error):
         said = error.reason or type(error).__name__
     else:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        number = error.errno if isinstance(error, OSError) else None
+        said = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or str(error)
     return StoreUnavailableError(
         f"Could not connect to {where}: {said}. See that the host and port are right and that the server runs."
     )

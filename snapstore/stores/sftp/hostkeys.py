@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 USER_FILES: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 SYSTEM_FILES: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 SSH_PORT: Final = 22
+REVOKED: Final = "@revoked"
+HOST_KEY_KINDS: Final = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
 
 
 class HostKeys:
@@ -36,12 +45,24 @@ class HostKeys:
 
     def match(self, host: str, address: str, port: int | None) -> Sequence[Any]:
         """asyncssh's question which keys are to be trusted; `port` is None for 22."""
-        known = self._read()
+        known, revoked = self._read()
         found = known.match(host, address, port)
-        # With a port, asyncssh falls back to the name alone; what is revoked for either stays revoked.
-        revoked = [*found[2], *known.match(host, address, None)[2]]
         self._known = [*found[0], *found[1]]
-        return [*found[:2], revoked, *found[3:5], (), ()]  # no patterns of X.509 names, which ssh has not either
+        # What is revoked for the name stays so for all its ports.
+        bad = [*revoked.match(host, address, port)[0], *revoked.match(host, address, None)[0]]
+        return [*found[:2], bad, *found[3:5], (), ()]  # no patterns of X.509 names, which ssh has not either
+
+    def algorithms(self, host: str, port: int | None) -> list[str]:
+        """Kinds of host keys, the known ones first; none where asyncssh's own order does.
+
+        Left alone, asyncssh offers the known kinds only, and a server that has got a key of another kind since then
+        would look like one that hangs up.
+        """
+        found = self._read()[0].match(host, "", None if port == SSH_PORT else port)
+        if not found[0] or found[1]:
+            return []
+        kinds = [kind.decode() for key in found[0] for kind in key.sig_algorithms]
+        return list(dict.fromkeys([*kinds, *HOST_KEY_KINDS]))
 
     def refuse(self, key: asyncssh.SSHKey) -> bool:
         """asyncssh's question whether a key that is not known is to be trusted after all."""
@@ -78,10 +99,12 @@ class HostKeys:
     def _accepting(self) -> str:
         return str(self._files[0]) if self._files else USER_FILES[0]
 
-    def _read(self) -> asyncssh.SSHKnownHosts:
+    def _read(self) -> tuple[asyncssh.SSHKnownHosts, asyncssh.SSHKnownHosts]:
+        """The keys that are known, and those that are revoked as if these were known."""
         import asyncssh
 
-        good = []
+        good: list[str] = []
+        revoked: list[str] = []
         for file in self._files:
             try:
                 text = file.read_text(encoding="utf-8", errors="replace")
@@ -93,12 +116,13 @@ class HostKeys:
                     code="host_key_unknown",
                 ) from error
             for line in text.splitlines():
+                entry = line.strip().removeprefix(REVOKED)
                 try:
-                    asyncssh.import_known_hosts(line)
+                    asyncssh.import_known_hosts(entry)
                 except ValueError:
                     continue
-                good.append(line)
-        return asyncssh.import_known_hosts("\n".join(good))
+                (revoked if line.strip().startswith(REVOKED) else good).append(entry)
+        return asyncssh.import_known_hosts("\n".join(good)), asyncssh.import_known_hosts("\n".join(revoked))
 
 
 def _described(key: asyncssh.SSHKey) -> str:

@@ -63,6 +63,7 @@ class LoopThread:
             task.cancel()
         with contextlib.suppress(BaseException):  # nobody is left who could be told
             self.loop.run_until_complete(asyncio.wait_for(_ended(tasks), STOP_SECONDS))
+            self.loop.run_until_complete(asyncio.wait_for(self.loop.shutdown_default_executor(), STOP_SECONDS))
         self.loop.close()
 
 

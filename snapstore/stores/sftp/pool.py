@@ -222,12 +222,12 @@ class Pool:
         asked = [wire.stat_path(root)]
         if wire.LIMITS in client.extensions:
             asked.append(wire.extended(wire.LIMITS))
-        found, *limits = await client.ask(asked)
+        found, *limits = await client.send(asked).replies()  # a part of connecting, so not counted
         if limits and isinstance(limits[0], wire.Extended):
             with contextlib.suppress(wire.WireError):  # then the usual limits hold
                 client.set_limits(wire.decode_limits(limits[0].body))
         if is_absent(found) and self._create and not self._opened:
-            made, found = await client.ask([wire.make_folder(root), wire.stat_path(root)])
+            made, found = await client.send([wire.make_folder(root), wire.stat_path(root)]).replies()
             if is_absent(found) and not is_absent(made):  # two may make it at once: what counts is whether it is there
                 raise refused(made, "make the folder", self.url)
         check_root(found, self.url)

@@ -63,15 +63,16 @@ class Upload:
         """Make the temporary, and the folders if they may be missing."""
         flags = wire.READ_FLAG | wire.WRITE_FLAG | wire.CREATE_FLAG | wire.EXCLUSIVE_FLAG
         asked = [*self._folders(missing_only=True), wire.open_file(self._old, flags)]
+        self._exists = True  # while that is not known: it is better removed in vain
         reply = (await self._client.ask(asked))[-1]
         if is_absent(reply):  # tmp/ was taken away, or the store
             asked = [wire.stat_path(self._pool.place.path("")), *self._folders(missing_only=False), asked[-1]]
             root, *_, reply = await self._client.ask(asked)
             check_root(root, self._pool.url, vanished(self._pool.url))
         if not isinstance(reply, wire.Handle):
+            self._exists = False
             raise await self._no_room(reply)
         self._handle = reply.value
-        self._exists = True
 
     async def write(self, block: Block) -> None:
         """Append bytes; waits only while too much is under way."""
