@@ -38,7 +38,7 @@ class S3Settings:
 
 def current_s3_settings() -> S3Settings:
     """What this process would use now."""
-    return s3_settings(os.environ, Path("~").expanduser())
+    return s3_settings(os.environ, _path("~"))
 
 
 def s3_settings(variables: Mapping[str, str], home: Path) -> S3Settings:
@@ -46,8 +46,8 @@ def s3_settings(variables: Mapping[str, str], home: Path) -> S3Settings:
     given = {name: text for name, text in variables.items() if text}
     chosen = given.get("AWS_PROFILE") or given.get("AWS_DEFAULT_PROFILE")
     profile = chosen or "default"
-    keys_file = Path(given.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials").expanduser()
-    config_file = Path(given.get("AWS_CONFIG_FILE") or home / ".aws" / "config").expanduser()
+    keys_file = _path(given.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials")
+    config_file = _path(given.get("AWS_CONFIG_FILE") or home / ".aws" / "config")
     keys = _section(keys_file, profile)
     config = _section(config_file, profile if profile == "default" else f"profile {profile}")
     if chosen and keys is None and config is None:
@@ -67,6 +67,10 @@ def s3_settings(variables: Mapping[str, str], home: Path) -> S3Settings:
         endpoint=checked_endpoint(endpoint) if endpoint else None,
         ca_file=given.get("AWS_CA_BUNDLE") or merged.get("ca_bundle"),
     )
+
+
+def _path(text: str | Path) -> Path:
+    return Path(os.path.expanduser(text))  # unlike Path.expanduser no error for who has no home
 
 
 def _keys(section: Mapping[str, str], profile: str) -> Mapping[str, str]:
