@@ -35,6 +35,8 @@ class Lie:
     times: int
     act: Callable[[Forward], tuple[int, Mapping[str, str], bytes] | None]
     """None closes the connection without an answer."""
+    shorten: bool = False
+    """Only half of the body is passed on."""
 
 
 class LyingService:
@@ -85,6 +87,12 @@ class LyingService:
 
         self.act(method, act, when=when, times=times)
 
+    def shorten(self, method: str, *, when: str = "", times: int = 1 << 30) -> None:
+        """Pass on half of the body, and answer as if it had been all of it."""
+        with self._lock:
+            lie = Lie(method=method, when=when, times=times, act=lambda forward: forward(), shorten=True)
+            self._lies.append(lie)
+
     def act(
         self,
         method: str,
@@ -124,18 +132,19 @@ class LyingService:
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        lie = self._lie_for(request.command, request.path)
+        sent = body[: len(body) // 2] if lie and lie.shorten else body
 
         def forward() -> tuple[int, Mapping[str, str], bytes]:
             connection = http.client.HTTPConnection("127.0.0.1", self._target_port, timeout=30)
             with contextlib.closing(connection):
                 connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
                 for name, text in request.headers.items():
-                    connection.putheader(name, text)
-                connection.endheaders(body)
+                    connection.putheader(name, str(len(sent)) if name.lower() == "content-length" else text)
+                connection.endheaders(sent)
                 answer = connection.getresponse()
                 return answer.status, dict(answer.getheaders()), answer.read()
 
-        lie = self._lie_for(request.command, request.path)
         answer = lie.act(forward) if lie else forward()
         if answer is None:
             request.close_connection = True

@@ -22,7 +22,15 @@ SERVICE_CLOSING: Final = 421
 _FULL: Final = frozenset({452, 552})
 _LOGIN: Final = frozenset({530, 532})
 _WORDS_MAX_CHARS: Final = 160
-_FULL_WORDS: Final = ("no space", "disk full", "quota", "insufficient storage", "not enough space")
+# The last one is all that vsftpd says of a write that failed, which is for want of space more often than of anything.
+_FULL_WORDS: Final = (
+    "no space",
+    "disk full",
+    "quota",
+    "insufficient storage",
+    "not enough space",
+    "failure writing to local file",
+)
 
 
 class RefusedError(Exception):
