@@ -253,3 +253,19 @@ def test_a_quoted_password_arrives(password: str) -> None:
     address = RemoteAddress.parse(f"sftp://anna:{quoted}@host:22/path")
     assert (address.password, address.host, address.port, address.path) == (password, "host", 22, "/path")
     assert address.shown == "sftp://anna@host:22/path"
+
+
+@given(SCHEMES, st.text() | st.text(alphabet=st.sampled_from("ab1/@:#?%&=[]\\ .~é")))
+@example("sftp", "@host")
+@example("sftp", "[::1")
+@example("sftp", "a b/c")
+def test_any_text_is_an_address_or_an_input_error(scheme: str, text: str) -> None:
+    try:
+        address = RemoteAddress.parse(f"{scheme}://{text}")
+    except InputError:
+        return
+    again = RemoteAddress.parse(address.shown)
+    assert again.shown == address.shown
+    assert (again.host, again.port, again.path, again.user) == (address.host, address.port, address.path, address.user)
+    assert again.password is None
+    assert isinstance(redact_url(f"{scheme}://{text}"), str)
