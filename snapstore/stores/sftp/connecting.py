@@ -308,8 +308,9 @@ def _unreachable(error: Exception, where: str) -> StoreUnavailableError:
     if isinstance(error, asyncssh.Error):
         said = error.reason or type(error).__name__
     else:
-        number = error.errno if isinstance(error, OSError) else None
-        said = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or str(error)
+        said = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, ConnectionRefusedError):
+            said = "the connection was refused"  # asyncio says this in other words on each system
     return StoreUnavailableError(
         f"Could not connect to {where}: {said}. See that the host and port are right and that the server runs."
     )

@@ -25,6 +25,10 @@ STOP_SECONDS: Final = 2.0
 T = TypeVar("T")
 
 
+class LoopEnded(Exception):
+    """The thread ends, because the last store was closed or the program is at its end."""
+
+
 class LoopThread:
     """An event loop and its thread."""
 
@@ -36,13 +40,19 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Have it done and wait for it. A `KeyboardInterrupt` here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Have it done and wait for it. A `KeyboardInterrupt` here cancels it there. Raises LoopEnded."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError as error:
+            coroutine.close()
+            raise LoopEnded from error
         try:
             while not concurrent.futures.wait([future], WAIT_SLICE_SECONDS).done:
                 if not self._thread.is_alive():
-                    raise RuntimeError("the program is ending, and its connections have ended already")
+                    raise LoopEnded
             return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise LoopEnded from error
         finally:
             future.cancel()
 

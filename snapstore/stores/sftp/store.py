@@ -41,7 +41,7 @@ from .downloading import download
 from .failures import PasswordWanted, disconnected, refused, vanished
 from .keys import Password
 from .listing import list_below, list_names
-from .loop import LoopThread, keep_inherited, release, shared_loop
+from .loop import LoopEnded, LoopThread, keep_inherited, release, shared_loop
 from .pool import Place, Pool, check_root, is_absent
 from .uploading import Upload, free_space, put_again_connected
 
@@ -160,7 +160,8 @@ class SftpStore:
             keep_inherited(at_work)
             return
         try:
-            loop.run(pool.close())
+            with contextlib.suppress(LoopEnded):  # the program is at its end
+                loop.run(pool.close())
         finally:
             release(loop)
 
@@ -197,6 +198,11 @@ class SftpStore:
                     self._ask()
         except Disconnected as error:
             raise disconnected(error, doing, self._url) from error
+        except LoopEnded as error:
+            raise self._closed_error(doing) from error
+
+    def _closed_error(self, doing: str) -> StoreError:
+        return StoreError(f"Could not {doing} in {self._url}: the store was closed.", code="store_closed")
 
     def _ask(self) -> None:
         with self._asking:
@@ -206,7 +212,7 @@ class SftpStore:
     def _working(self, doing: str) -> tuple[LoopThread, Pool]:
         with self._lock:
             if self._closed:
-                raise StoreError(f"Could not {doing} in {self._url}: the store was closed.", code="store_closed")
+                raise self._closed_error(doing)
             if self._at_work is not None and self._at_work[0].pid != os.getpid():
                 keep_inherited(self._at_work)
                 self._at_work = None

@@ -22,12 +22,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from weakref import WeakValueDictionary
 
-from ...errors import StoreError, StoreUnavailableError
+from ...errors import StoreError, StorePermissionError, StoreUnavailableError
 from ...limits import REMOTE_READ_BACK_BYTES
 from ..protocol import Block, existing_name_error, read_back_error
 from . import wire
 from .client import Batch, Disconnected, SftpClient
-from .failures import disconnected, no_room, refused, uncertain, vanished
+from .failures import PasswordWanted, no_room, refused, uncertain, vanished
 from .pool import Connection, Pool, check_root, is_absent
 
 WINDOW_BYTES: Final = 4 << 20  # under way at once: 50 ms at 80 MB/s, which is more than OpenSSH's own window
@@ -98,7 +98,7 @@ class Upload:
             await self._settle()
         replies = await last.replies()
         if len(checks) == 3:
-            self._check_sync(replies.pop(0))
+            await self._check_sync(replies.pop(0))
         await self._check(replies[0], replies[1], replies[-1])
         if size and whole is not None:
             await self._compare(replies[2:-1], whole)
@@ -167,10 +167,10 @@ class Upload:
                 raise await self._no_room(reply)
         self._under_way -= size
 
-    def _check_sync(self, reply: wire.Reply) -> None:
+    async def _check_sync(self, reply: wire.Reply) -> None:
         """A server that offers the sync may still have a file system without it."""
         if not isinstance(reply, wire.Status) or reply.code not in (wire.OK, wire.OP_UNSUPPORTED):
-            raise refused(reply, f"write {self._name} to the disk", self._pool.url)
+            raise await self._no_room(reply)
 
     async def _check(self, existing: wire.Reply, found: wire.Reply, closed: wire.Reply) -> None:
         if not isinstance(closed, wire.Status) or closed.code != wire.OK:
@@ -305,9 +305,9 @@ async def put_again_connected(pool: Pool) -> Connection:
         except StoreError as error:
             if not error.retryable or asyncio.get_running_loop().time() + pause > end:
                 raise
-        except Disconnected as error:
-            if asyncio.get_running_loop().time() + pause > end:
-                raise disconnected(error, "connect again", pool.url) from error
+        except PasswordWanted:
+            # Asking and doing all of it again would put the object twice.
+            raise StorePermissionError(f"{pool.url} wants a password now.", code="login_refused") from None
         await asyncio.sleep(pause)
         pause = min(2 * pause, 2.0)
 

@@ -123,6 +123,47 @@ def test_passwords(kind: str, request: pytest.FixtureRequest, open_store: OpenSt
         assert caught.value.code == "login_refused"
 
 
+def test_a_password_typed_at_a_prompt(asyncssh_server: SshServer, open_store: OpenStore, tmp_path: Path) -> None:
+    config = config_without_keys(tmp_path, "anyone")
+    config.write_text(config.read_text() + "  PreferredAuthentications keyboard-interactive\n")
+    open_store(asyncssh_server, ssh_config=config, password=PASSWORD).close()
+    with pytest.raises(StorePermissionError):
+        open_store(asyncssh_server, ssh_config=config, password="wrong")
+
+
+def test_keys_of_the_agent(
+    sshd: SshServer, open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket_path = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_path)], stdout=subprocess.DEVNULL)
+    try:
+        while not socket_path.exists():
+            time.sleep(0.01)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        with pytest.raises(StorePermissionError):
+            open_store(sshd, ssh_config="")
+        subprocess.run(["ssh-add", str(sshd.user_key)], check=True, capture_output=True)
+        open_store(sshd, ssh_config="").put("packs/a/one", b"x")
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+def test_known_hosts_of_the_configuration(sshd: SshServer, open_store: OpenStore, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    for files, known in ((sshd.known_hosts, True), ("/dev/null", False), ("none", False)):
+        config.write_text(
+            f"Host *\n  IdentityFile {sshd.user_key}\n  UserKnownHostsFile {files}\n  StrictHostKeyChecking no\n"
+        )
+        if known:
+            open_store(sshd, ssh_config=config, known_hosts=None).close()
+            continue
+        with pytest.raises(StorePermissionError) as caught:
+            open_store(sshd, ssh_config=config, known_hosts=None)
+        assert caught.value.code == "host_key_unknown"
+
+
 def test_no_password_is_asked_for_where_a_key_does(sshd: SshServer, open_store: OpenStore) -> None:
     def ask(address: str) -> str:
         raise AssertionError(f"asked for {address}")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -269,6 +270,26 @@ def test_a_closed_store_says_so(sshd: SshServer, open_store: OpenStore) -> None:
     with pytest.raises(StoreError, match="closed") as caught:
         store.list("")
     assert caught.value.code == "store_closed"
+
+
+def test_closing_ends_what_is_under_way(sshd: SshServer, open_store: OpenStore) -> None:
+    store = open_store(sshd)
+    store.put("packs/a/one", os.urandom(4 * MIB))
+
+    def read_until_closed() -> StoreError:
+        while True:
+            try:
+                store.get("packs/a/one")
+                list(store.list("packs"))
+            except StoreError as error:
+                return error
+
+    with ThreadPoolExecutor(3) as pool:
+        ends = [pool.submit(read_until_closed) for _ in range(3)]
+        time.sleep(0.3)
+        store.close()
+        codes = {end.result(timeout=10).code for end in ends}
+    assert codes <= {"store_closed", "connection_lost"}
 
 
 SCRIPT = """
