@@ -90,7 +90,7 @@ class LocalStore:
         try:
             descriptor = os.open(self._root.path(name), READ_FLAGS)
         except FileNotFoundError as error:
-            self._root.check()
+            self._root.check_absent(name)
             raise missing_object_error(name, self.url) from error
         except OSError as error:
             raise translated(error, f"open {name}", self.url) from error
@@ -116,7 +116,7 @@ class LocalStore:
             os.unlink(path)
             flush_folder(os.path.dirname(path))
         except FileNotFoundError as error:
-            self._root.check()
+            self._root.check_absent(name)
             raise missing_object_error(name, self.url) from error
         except OSError as error:
             raise translated(error, f"delete {name}", self.url) from error
@@ -192,7 +192,7 @@ class LocalStore:
         try:
             objects, folders = scan_folder(self._root.path(folder), folder)
         except FileNotFoundError:
-            self._root.check()
+            self._root.check_absent(folder)
             return
         except OSError as error:
             raise translated(error, f"list {folder or 'the store'}", self.url) from error

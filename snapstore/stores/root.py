@@ -4,6 +4,7 @@ Here: `StoreRoot`, its paths, the folders below it, temporaries in tmp/, and whe
 opened. Not here: objects (local.py, building.py).
 
 Rules:
+- What cannot be found is looked for in the listing of its folder before it is called absent.
 - The folder that was opened is remembered by its device number. A stick that was pulled out leaves an empty folder,
   or another stick comes up under its letter: every operation that could be fooled looks whether it still has the same
   device.
@@ -72,6 +73,39 @@ class StoreRoot:
         except OSError as error:
             raise vanished(self.url) from error
         raise vanished(self.url)
+
+    def check_absent(self, name: str) -> None:
+        """Raise unless an object or folder that could not be found is not in the listing of its folder either.
+
+        ntfs-3g says "no such file" of what it cannot read, and a folder that cannot be read must not count as empty.
+        """
+        self.check()
+        path = self.folder
+        for element in name.split("/"):
+            try:
+                if element not in os.listdir(path):
+                    return
+                path = os.path.join(path, element)
+                os.stat(path)
+            except FileNotFoundError as error:
+                if path == self.folder or os.path.basename(path) not in self._names_beside(path):
+                    self.check()
+                    return  # removed meanwhile
+                raise StoreUnavailableError(
+                    f"{name} is listed in {self.url} and cannot be found there: the medium fails to read. Plug it in "
+                    "anew and try again, or use another medium.",
+                    code="store_unreadable",
+                ) from error
+            except OSError as error:
+                raise translated(error, f"look for {name}", self.url) from error
+
+    def _names_beside(self, path: str) -> list[str]:
+        try:
+            return os.listdir(os.path.dirname(path))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise translated(error, "list a folder", self.url) from error
 
     @contextlib.contextmanager
     def translating(self, doing: str) -> Iterator[None]:
