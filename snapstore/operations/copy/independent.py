@@ -58,6 +58,7 @@ from ..snapshot.reuse import Previous
 from ..stations import check_may_write
 from .replay import Before, open_side, replay
 from .request import CopyTally, not_copied
+from .returning import bring_back
 
 _TRIES: Final = 5
 _ID_BYTES: Final = 16
@@ -160,10 +161,8 @@ def _lacking(
         wanted = copy_id(there, manifest)
         if wanted in present:
             tally.present += 1
-        elif wanted in held.forgotten:
+        elif wanted in held.forgotten and not named:
             tally.forgotten += 1
-            if named:
-                tally.report_problem(not_copied(manifest, "its copy was forgotten at the destination."))
         elif manifest.text is None:
             tally.report_problem(not_copied(manifest, "this station has not the keys it was made under."))
         else:
@@ -206,7 +205,7 @@ class _Run:
 
     def run(self, lacking: Sequence[ReadManifest], history: History) -> None:
         """Copy them, oldest first."""
-        meter = self._tally.meter
+        meter, forgotten = self._tally.meter, set(self._history.forgotten)
         meter.bytes_total = sum(item.facts.total_bytes for item in lacking)
         meter.files_total = sum(item.facts.files + item.facts.others for item in lacking)
         mark_condemned(self._there)
@@ -218,6 +217,9 @@ class _Run:
                 self._copy(manifest)
             except _UnreadableError as error:
                 self._tally.report_problem(not_copied(manifest, error.damage))
+        copied = {item.copy_id for item in self._tally.copied}
+        if copied & forgotten:
+            bring_back(self._there, self._history, copied & forgotten)
         with contextlib.suppress(OSError):
             self._medium.keep_checked_copies(self._checked)
 

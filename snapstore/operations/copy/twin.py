@@ -31,6 +31,7 @@ from ..snapshot.publish import drop, drop_old_notes, mark_condemned, put_copy, p
 from .marks import BlobMarks
 from .reach import Reach
 from .request import CopyTally, not_copied
+from .returning import bring_back
 from .sealed import UNUSABLE, copy_keysets, copy_records, in_destination, was_removed, why_unusable
 from .sending import Sender, voucher_check
 
@@ -125,10 +126,8 @@ def _lacking(chosen: Iterable[ReadManifest], held: History, tally: CopyTally, *,
         signer = held.stations.get(manifest.facts.station_id)
         if snapshot_id in present:
             tally.present += 1
-        elif snapshot_id in held.forgotten:
+        elif snapshot_id in held.forgotten and not named:
             tally.forgotten += 1
-            if named:
-                tally.report_problem(not_copied(manifest, "it was forgotten at the destination by a signed record."))
         elif signer is not None and signer.last_number is not None and manifest.facts.number > signer.last_number:
             tally.report_problem(not_copied(manifest, "its station was revoked at the destination before."))
         else:
@@ -284,6 +283,9 @@ class _Run:
         there = part.there
         if there is None:
             return
+        copied = {item.copy_id for item in self._tally.copied if item.dossier_id == there.id}
+        if copied & part.held.forgotten:
+            bring_back(there, part.held, copied & part.held.forgotten)
         history = read_history(there, part.held)
         own = history.stations.get(there.repository.state.station.id)
         whole = {item.sealed.snapshot_id for item in history.manifests if item.confirmed}
