@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,17 @@ from snapstore.testing import StoreConformance
 NUMBERS = itertools.count()
 
 
-class OnServer(StoreConformance):
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-        try:
-            with self.running(tmp_path_factory.mktemp("sftp")) as server:
-                yield server
-        except ServerMissingError as reason:
-            pytest.skip(str(reason))
+@pytest.fixture(scope="class")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    try:
+        with request.cls.running(tmp_path_factory.mktemp("sftp")) as started:
+            yield started
+    except ServerMissingError as reason:
+        pytest.skip(str(reason))
 
-    def running(self, folder: Path) -> AbstractContextManager[Server]:
-        raise NotImplementedError
+
+class OnServer(StoreConformance):
+    running: Callable[[Path], AbstractContextManager[Server]]
 
     @pytest.fixture(autouse=True)
     def _place(self, server: Server) -> None:
@@ -59,20 +60,16 @@ class OnServer(StoreConformance):
 
 
 class TestOnOpenSsh(OnServer):
-    def running(self, folder: Path) -> AbstractContextManager[Server]:
-        return running_sshd(folder)
+    running = staticmethod(running_sshd)
 
 
 class TestOnOpenSshInChangedRoot(OnServer):
-    def running(self, folder: Path) -> AbstractContextManager[Server]:
-        return running_sshd(folder, chroot=True)
+    running = staticmethod(partial(running_sshd, chroot=True))
 
 
 class TestOnProftpd(OnServer):
-    def running(self, folder: Path) -> AbstractContextManager[Server]:
-        return running_proftpd_sftp(folder)
+    running = staticmethod(running_proftpd_sftp)
 
 
 class TestOnAsyncssh(OnServer):
-    def running(self, folder: Path) -> AbstractContextManager[Server]:
-        return running_asyncssh_server(folder)
+    running = staticmethod(running_asyncssh_server)
