@@ -63,7 +63,7 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: object) -> N
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
 @global_options(environment=True)
 def snapstore() -> None:
-    """Encrypted backups that go on from where they were, on a folder or a stick.
+    """Encrypted backups that go on from where they were, in a folder, on a stick or on a server.
 
     The global options may stand before or after the command's name.
     """
