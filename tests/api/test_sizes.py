@@ -28,6 +28,7 @@ FACADES = {"repository.Repository", "repository.Dossier"}
 ONE_A_CALL = "one method for each system call that a restore makes, in two ways of making it"
 METHOD_EXCEPTIONS = {
     "stores.wrapper.StoreWrapper": "the ten of a store and of a builder, and settling",
+    "stores.ftp.control.ControlConnection": "seven replace methods of the standard library's client",
     "sources.directory.SourceDirectory": "one method for each thing that is read, and two that read many at once",
     "targets.directory.TargetDirectory": "one method for each thing that can be put into a folder",
     "targets.folders.DescriptorFolder": ONE_A_CALL,

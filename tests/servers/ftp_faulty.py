@@ -20,7 +20,6 @@ What was received is appended to a log, one verb a line.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -64,8 +63,10 @@ class FaultyData:
     def handle_read(self) -> None:
         limit = FAULTS.now.get("full_after")
         if limit is not None and self.tot_bytes_received > limit:
-            self.file_obj = _Full(self.file_obj)
-        super().handle_read()
+            self._resp = ("426 No space left on device; transfer aborted.", logging.debug)
+            self.close()
+        else:
+            super().handle_read()
 
     handle_read_event = handle_read
 
@@ -79,17 +80,6 @@ class FaultyData:
             self.close()
         else:
             super().handle_close()
-
-
-class _Full:
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, chunk: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 class FaultyControl:

@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ...errors import StoreError
+from ...errors import StorePermissionError
 from .client import FtpClient
 from .questions import is_folder, sizes_of
 from .replies import NO_SUCH_FILE, UNKNOWN_COMMAND, RefusedError, unfit_error
@@ -83,10 +83,9 @@ def settled(client: FtpClient, path: str, entries: list[Entry]) -> Iterator[Entr
         else:
             missing.append(entry.name)
     if missing and (left := {entry.name for entry in read_folder(client, path)}.intersection(missing)):
-        raise StoreError(
+        raise StorePermissionError(
             f"The server of {client.url} lists {min(left)} in {path} and gives neither its size nor its content: see "
-            "that the user may read there.",
-            code="ftp_server_unfit",
+            "that the user may read there."
         )
 
 
