@@ -3,20 +3,23 @@
 Here: `open_content`. Not here: finding the file.
 
 Rules: only the blobs under the bytes that are read are loaded, and the nodes on the way to them. Every byte is
-authenticated before it is returned. A hole reads as zeros."""
+authenticated before it is returned. A hole reads as zeros. What is read in order from a remote store is fetched ahead.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from ..errors import DamagedObjectError, InputError
 from ..format.tree import Chunk, ChunkItem, ChunkLeaf, ChunkNode, TreeEntry
 from ..limits import MIB
 from ..types import EntryType, PlainHash
 from .browse import SnapshotView
+
+_FETCHED_AHEAD_BYTES: Final = 4 * MIB  # of a file in a remote store
 
 
 def open_content(view: SnapshotView, path: str) -> BinaryIO:
@@ -59,6 +62,7 @@ class _ChunkedReader(io.RawIOBase):
         self._position = 0
         self._leaf: list[_Place] = []
         self._loaded: tuple[PlainHash, bytes] | None = None
+        self._loaded_end = 0
         if entry.chunks is not None:
             self._leaf = _places(entry.chunks, 0)
 
@@ -86,7 +90,7 @@ class _ChunkedReader(io.RawIOBase):
         place = self._locate(self._position)
         within = self._position - place.start
         if isinstance(place.item, Chunk):
-            data = self._load(place.item)
+            data = self._load(place, place.item)
             within %= place.item.size
             piece = data[within : within + wanted]
             target[: len(piece)] = piece
@@ -97,10 +101,20 @@ class _ChunkedReader(io.RawIOBase):
         self._position += count
         return count
 
-    def _load(self, chunk: Chunk) -> bytes:
+    def _load(self, place: _Place, chunk: Chunk) -> bytes:
         if self._loaded is None or self._loaded[0] != chunk.h:
+            if self._view.reader.reads_ahead and place.start == self._loaded_end:
+                self._fetch_from(place)
+            self._loaded_end = place.start + place.size
             self._loaded = (chunk.h, self._view.load_chunk(chunk, shared=self._entry.shared))
         return self._loaded[1]
+
+    def _fetch_from(self, place: _Place) -> None:
+        """Begin to fetch what lies at a place and behind it: the file is read in order."""
+        end = place.start + _FETCHED_AHEAD_BYTES
+        soon = [following.item for following in self._leaf if place.start <= following.start < end]
+        chunks = [item.h for item in soon if isinstance(item, Chunk)]
+        self._view.reader.prefetch(chunks, shared=self._entry.shared)
 
     def _locate(self, position: int) -> _Place:
         for place in self._leaf:

@@ -129,3 +129,19 @@ def test_a_restore_from_a_store_that_breaks_off_ends(lab: Any, small_packs: None
     with pytest.raises(StoreUnavailableError):
         dossier.restore("latest", to=tmp_path / "target", secret=lab.secret)
     assert not threads_named("snapstore-fetch")
+
+
+def test_a_file_read_in_order_is_fetched_side_by_side(lab: Any) -> None:
+    content = random.Random(9).randbytes(12_000_000)
+    lab.write("large", content)
+    lab.dossier().snapshot(lab.source)
+    far = FarStore(lab.store, seconds=0.01)
+    dossier = lab.dossier(store=far)
+    with dossier.open_file("latest", "large", secret=lab.secret) as file:
+        assert file.read(10) == content[:10]
+        assert file.read() == content[10:]
+        assert far.most["get"] > 1
+        count = len([name for name, _, _ in far.got if name.startswith("packs/")])
+        assert count <= 16
+        file.seek(5_000_000)
+        assert file.read(100) == content[5_000_000:5_000_100]
