@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import subprocess
@@ -16,8 +17,10 @@ from typing import Any
 
 import pytest
 from ftp_servers import FtpServer, running_pyftpdlib
+from server import ServerMissingError
 
 from snapstore.errors import StoreError, StoreUnavailableError
+from snapstore.stores.address import RemoteAddress
 from snapstore.stores.ftp.client import FtpClient
 from snapstore.stores.ftp.listing import Entry, Kind, _parsed
 from snapstore.stores.ftp.store import FtpStore
@@ -237,3 +240,17 @@ def test_one_connection_is_enough(vsftpd_tls: FtpServer, opened: Opener, name: s
         list(pool.map(lambda number: store.put(f"packs/{number}/x", b"x"), range(4)))
     assert len(list(store.list(""))) == 4
     assert store._pool._open == 1
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_data_goes_over_ipv6_too(tmp_path: Path, name: str, active: bool) -> None:
+    try:
+        with running_pyftpdlib(tmp_path, "1.3", host="::") as server:
+            address = RemoteAddress.parse(server.url(name).replace(server.host, "[::1]"))
+            options = dataclasses.replace(server.options, ftp_active=active, connections=1)
+            with FtpStore(address, options, create=True) as store:
+                store.put("packs/a/one", b"content")
+                assert [store.get(found.name) for found in store.list("")] == [b"content"]
+            assert {"EPSV", "EPRT"} & set(server.commands()) == {"EPRT" if active else "EPSV"}
+    except ServerMissingError as error:
+        pytest.skip(str(error))
