@@ -17,6 +17,7 @@ from typing import Final
 from ...errors import DamageError, InputError
 from ...format.keyset import PrivateHalves
 from ...format.tree import TreeEntry
+from ...stores.protocol import settled
 from ...targets.directory import TargetDirectory, open_target
 from ...targets.probing import probe
 from ...targets.syncing import sync_tree
@@ -68,6 +69,7 @@ def restore_snapshot(
     run = _Restore(view, request, selection, meter, dossier.repository.own_folders())
     with meter.ending_waits(dossier.repository.store):
         run.run()
+    settled(dossier.repository.store)  # times of access, and unfinished uploads that opening removed
     counts = run.counts
     return RestoreReport(
         snapshot=request.manifest.sealed.snapshot_id,
