@@ -17,7 +17,7 @@ from typing import Final
 
 CONNECT_TIMEOUT_SECONDS: Final = 30.0
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 8  # half a minute in all: a server or a router that starts anew is back by then
 
 Password = str | Callable[[str], str | None]
 """A password, or a function from an address without one ("sftp://me@host:22") to it, or to None if there is none."""
