@@ -122,22 +122,6 @@ class BlobIndex:
                     found[which] = _with_copy(found[which], copy) if found[which] else (copy,)
         return found
 
-    def find_prefixes(self, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
-        """Return for the first 16 bytes of each id every known copy, with its position among the entries of its pack.
-
-        Several ids may begin alike: whoever follows child lists takes all of them."""
-        joined = b"".join([prefix.ljust(_ID_BYTES, b"\0") for prefix in prefixes])
-        found: list[list[tuple[int, BlobCopy]]] = [[] for _ in prefixes]
-        names, sizes, usable = self._names, self._sizes, self._usable
-        for segment in self._segments:
-            matches = segment.find(joined)
-            entries = decode_rows(segment.rows(matches)) if matches else []
-            for (which, number, position), entry in zip(matches, entries, strict=True):
-                if names[number]:
-                    copy = _new_copy((names[number], sizes[number], usable[number], entry))
-                    found[which].append((position, copy))
-        return found
-
     def unkept_blobs(self) -> int:
         """Return how many blobs the station would not find again in what it keeps."""
         return sum(segment.blob_count for segment in self._segments if not segment.is_kept)
@@ -214,3 +198,20 @@ class BlobIndex:
 
 def _with_copy(copies: Sequence[BlobCopy], copy: BlobCopy) -> Sequence[BlobCopy]:
     return tuple(sorted((*copies, copy), key=lambda item: not item.usable))
+
+
+def find_prefixes(index: BlobIndex, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
+    """Return for the first 16 bytes of each id every known copy, with its position among the entries of its pack.
+
+    Several ids may begin alike: whoever follows child lists takes all of them."""
+    joined = b"".join([prefix.ljust(_ID_BYTES, b"\0") for prefix in prefixes])
+    found: list[list[tuple[int, BlobCopy]]] = [[] for _ in prefixes]
+    names, sizes, usable = index._names, index._sizes, index._usable
+    for segment in index._segments:
+        matches = segment.find(joined)
+        entries = decode_rows(segment.rows(matches)) if matches else []
+        for (which, number, position), entry in zip(matches, entries, strict=True):
+            if names[number]:
+                copy = _new_copy((names[number], sizes[number], usable[number], entry))
+                found[which].append((position, copy))
+    return found

@@ -29,7 +29,7 @@ from ..stores.protocol import Store
 from ..stores.wrapper import innermost
 from ..types import MediumId, Problem
 from .configs import read_configs
-from .context import RepositoryContext
+from .context import RepositoryContext, take_configs
 
 
 def notice_clone(context: RepositoryContext) -> None:
@@ -59,7 +59,7 @@ def claim_medium(context: RepositoryContext, keys: Iterable[MaintenanceKeys] = (
     mac_key = config_key(context, keys)
     config = next_config(context.config)
     put_named(context.store, lambda name: object_path("config", name), encode_config(config, mac_key))
-    context.take_configs(read_configs(context.store, []))
+    take_configs(context, read_configs(context.store, []))
     context.is_clone = False
     here = place_of(context.store)
     if here is not None:

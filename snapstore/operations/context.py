@@ -92,12 +92,6 @@ class RepositoryContext:
         """List folders ahead for the block that follows, where that saves time (stores/ahead.py)."""
         return self.store.one_look(*chains) if isinstance(self.store, AheadStore) else contextlib.nullcontext()
 
-    def take_configs(self, configs: list[DecodedConfig]) -> None:
-        """Go on under the config that these objects make: the medium may have another id, and its caches with it."""
-        with self._lock:
-            self.configs, self.config = configs, unite_configs([item.config for item in configs])
-            self._index = None
-
     def held_keys(self) -> RepositoryKeys:
         """Return what this station holds now; another process may have added to it."""
         return self.state.keys(self.config.repository_id)
@@ -154,6 +148,13 @@ class DossierContext:
     def epoch_keys(self) -> tuple[DossierKeys, ...]:
         """Return the dossier's keys, newest epoch first."""
         return self.pin.dossier_keys()
+
+
+def take_configs(context: RepositoryContext, configs: list[DecodedConfig]) -> None:
+    """Go on under the config that these objects make: the medium may have another id, and its caches with it."""
+    with context._lock:
+        context.configs, context.config = configs, unite_configs([item.config for item in configs])
+        context._index = None
 
 
 def station_mark(state: StateFolder) -> str:

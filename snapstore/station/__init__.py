@@ -16,7 +16,7 @@ costs time."""
 
 from __future__ import annotations
 
-from .caches import CopiedPair, LastSnapshot, MediumCache
+from .caches import CopiedPair, LastSnapshot, MediumCache, copied_pair, keep_copied_pair
 from .folder import StateFolder, default_state_dir
 from .identity import Station
 from .keyring import DossierPin, RepositoryKeys
@@ -29,5 +29,7 @@ __all__ = [
     "RepositoryKeys",
     "StateFolder",
     "Station",
+    "copied_pair",
     "default_state_dir",
+    "keep_copied_pair",
 ]

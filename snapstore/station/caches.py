@@ -242,28 +242,30 @@ class MediumCache:
         if copies:
             write_private(self.folder / "checked", b"".join(sorted(copies)))
 
-    def copied_pair(self) -> CopiedPair | None:
-        """Return what is remembered of the last copy from another repository, or None."""
-        path = self.folder / "copied"
-        try:
-            stored = read_private(path)
-            if stored is None or stored[:_CHECK_BYTES] != self._check(stored[_CHECK_BYTES:]):
-                return None
-            record: Any = decode(stored[_CHECK_BYTES:], what=str(path))
-            return CopiedPair(
-                repository_id=RepositoryId(record[0]),
-                original=SnapshotId(record[1]),
-                root=PlainHash(record[2]),
-                packs=dict(record[3]),
-            )
-        except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
-            return None
 
-    def keep_copied_pair(self, pair: CopiedPair) -> None:
-        """Remember `pair`."""
-        packs = [[name, size] for name, size in sorted(pair.packs.items())]
-        record = encode({0: pair.repository_id, 1: pair.original, 2: pair.root, 3: packs})
-        write_private(self.folder / "copied", self._check(record) + record)
+def copied_pair(cache: MediumCache) -> CopiedPair | None:
+    """Return what is remembered of the last copy from another repository, or None."""
+    path = cache.folder / "copied"
+    try:
+        stored = read_private(path)
+        if stored is None or stored[:_CHECK_BYTES] != cache._check(stored[_CHECK_BYTES:]):
+            return None
+        record: Any = decode(stored[_CHECK_BYTES:], what=str(path))
+        return CopiedPair(
+            repository_id=RepositoryId(record[0]),
+            original=SnapshotId(record[1]),
+            root=PlainHash(record[2]),
+            packs=dict(record[3]),
+        )
+    except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def keep_copied_pair(cache: MediumCache, pair: CopiedPair) -> None:
+    """Remember `pair`."""
+    packs = [[name, size] for name, size in sorted(pair.packs.items())]
+    record = encode({0: pair.repository_id, 1: pair.original, 2: pair.root, 3: packs})
+    write_private(cache.folder / "copied", cache._check(record) + record)
 
 
 def highest_number(repository: Path, dossier_id: DossierId) -> int:

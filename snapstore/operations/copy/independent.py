@@ -30,7 +30,7 @@ from ...errors import (
 from ...format.keyset import PrivateHalves
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...sources.excludes import ExcludeRules
-from ...station import CopiedPair
+from ...station import CopiedPair, copied_pair, keep_copied_pair
 from ...types import BlobId, PlainHash, SnapshotId
 from ..browse import reader_of
 from ..clones import claim_medium
@@ -225,7 +225,7 @@ class _Run:
 
     def _last_pair(self, history: History) -> Before | None:
         """Open both sides of the last copy, if this station made it and everything of it is there still."""
-        pair = self._medium.copied_pair()
+        pair = copied_pair(self._medium)
         if pair is None or pair.repository_id != self._dossier.repository.config.repository_id:
             return None
         listed = self._there.repository.index(refresh=False).index.packs()
@@ -306,7 +306,7 @@ class _Run:
             packs=self._relied,
         )
         with contextlib.suppress(OSError):
-            self._medium.keep_copied_pair(pair)
+            keep_copied_pair(self._medium, pair)
 
 
 def _draft(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from ...blobs.index import BlobCopy
+from ...blobs.index import BlobCopy, find_prefixes
 from ...blobs.windows import PackWindows
 from ...crypto.blob import CHILD_PREFIX_BYTES, unseal_child_list
 from ...errors import DamagedObjectError, DamageError, MissingObjectError, ObjectNotFoundError
@@ -64,10 +64,10 @@ class Reach:
                 waiting.append(prefix)
 
     def _find(self, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
-        found = self._index.find_prefixes(prefixes)
+        found = find_prefixes(self._index, prefixes)
         if not all(found):
             self._source.index(refresh=True)  # another station may have stored it since, or repacked it
-            found = self._index.find_prefixes(prefixes)
+            found = find_prefixes(self._index, prefixes)
             if not all(found):
                 raise MissingObjectError(
                     "A piece of the snapshot is not in the repository (no pack holds it).", code="missing_blob"

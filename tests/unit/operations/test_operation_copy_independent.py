@@ -123,13 +123,13 @@ def test_holes_stay_holes(lab: Any, settled_tree: Path) -> None:
 def test_everything_that_is_said_of_a_snapshot_is_kept(begun: Any) -> None:
     other = Other(begun)
     other.copy()
-    for original, copy in zip(begun.dossier().list(), other.dossier().list(), strict=True):
-        assert original.id != copy.id
+    for original, copied in zip(begun.dossier().list(), other.dossier().list(), strict=True):
+        assert original.id != copied.id
         for name in ("time", "kind", "label", "host", "user", "sources", "excludes", "problems", "files"):
-            assert getattr(original, name) == getattr(copy, name)
+            assert getattr(original, name) == getattr(copied, name)
         for name in ("directories", "others", "total_bytes", "problem_count", "duration_seconds", "number"):
-            assert getattr(original, name) == getattr(copy, name)
-        assert copy.confirmed
+            assert getattr(original, name) == getattr(copied, name)
+        assert copied.confirmed
 
 
 def test_nothing_of_the_content_can_be_seen(begun: Any) -> None:

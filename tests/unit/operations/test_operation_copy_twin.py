@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -521,10 +522,8 @@ def test_a_fault_of_the_destination_at_any_operation(
         inner = MemoryStore()
         store = fault(inner, k)
         reported = 0
-        try:
+        with contextlib.suppress(snapstore.SnapstoreError):
             reported = len(fork.open().copy_to(target(store), mode="twin").copied)
-        except snapstore.SnapstoreError:
-            pass
         if reported:
             assert len([item for item in fork.dossier(store=inner).list() if item.confirmed]) == reported
         report = fork.open().copy_to(target(inner), mode="twin")
