@@ -7,7 +7,8 @@ Rules: everything is written before anything is read back, past the system's cac
 itself is found out. A quick test writes about a hundredth of the free space. Where the file system can set room aside
 without writing it, that is spread over the free space to its end, and finds media that lie about their size: those
 that drop what they have no room for, and most of those that write it over something else. Elsewhere it finds only media
-that lose data at once, and the report says so (`spread`). A full test writes all free space but a small rest, and finds
+that lose data at once, and the report says so (`spread`); so on a disk that the system works on, where room set aside
+would be missed, and where a full test is refused. A full test writes all free space but a small rest, and finds
 all of them for certain. What is wrong with the medium is a problem in the report; an error is raised only for what
 keeps the test from being made: a medium that cannot be written at all, is full, or went away. The test's files are
 removed whatever happens, and those of a run that was killed by the next run.
@@ -15,10 +16,12 @@ removed whatever happens, and those of a run that was killed by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +64,13 @@ def try_medium(path: str | os.PathLike[str], meter: Meter, *, full: bool) -> Med
         usage = shutil.disk_usage(folder)
     except OSError as error:
         raise translated(error, "test the medium", folder) from error
+    shared = _is_of_the_system(device)
+    if full and shared:
+        raise InputError(
+            f"{folder} is on a disk that the system works on: a full test would leave it without room. Name a folder "
+            "on the medium, or make the quick test.",
+            code="system_disk",
+        )
     try:
         with OwnFiles(Path(folder)) as files:  # which makes room first, by removing what killed runs left
             free = shutil.disk_usage(folder).free if usage.total else None
@@ -68,7 +78,7 @@ def try_medium(path: str | os.PathLike[str], meter: Meter, *, full: bool) -> Med
                 raise StoreFullError(
                     f"{folder} has {free // MIB} MiB free, and a test takes {LEAST_FREE_BYTES // MIB}. Free some space."
                 )
-            return _Run(folder, files, meter, free, full=full).run()
+            return _Run(folder, files, meter, free, full=full, shared=shared).run()
     except OSError as error:
         if _is_gone(folder, device, error):
             raise vanished(folder) from error
@@ -93,6 +103,7 @@ class _Run:
     meter: Meter
     free: int | None
     full: bool = field(kw_only=True)
+    shared: bool = field(kw_only=True)
     spread: bool = False
     written: list[_Written] = field(default_factory=list)
     written_bytes: int = 0
@@ -159,7 +170,7 @@ class _Run:
 
     def _gaps(self, planned: int, samples: int) -> list[int]:
         """How much room is set aside before each sample: together all that is free, cut at places of chance."""
-        if self.full or self.free is None:
+        if self.full or self.shared or self.free is None:
             return []
         room = self.free - planned - _KEPT_FREE_BYTES
         draws = [int.from_bytes(random_bytes(4), "little") + 1 for _ in range(samples)]
@@ -235,6 +246,15 @@ def _folder_of(path: str | os.PathLike[str]) -> str:
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is a file: name a folder on the medium.", code="not_a_folder")
     return folder
+
+
+def _is_of_the_system(device: int) -> bool:
+    """Whether others count on room there, for a moment too."""
+    for place in (os.sep, os.path.expanduser("~"), tempfile.gettempdir()):
+        with contextlib.suppress(OSError):
+            if os.stat(place).st_dev == device:
+                return True
+    return False
 
 
 def _is_gone(folder: str, device: int, error: OSError) -> bool:

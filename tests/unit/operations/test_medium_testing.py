@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -197,6 +198,17 @@ def test_what_cannot_be_tested_is_refused(tmp_path: Path) -> None:
         snapstore.test_medium(tmp_path / "file")
     with pytest.raises(snapstore.StoreUnavailableError, match="No medium"):
         snapstore.test_medium("usb:NOT-PLUGGED-IN")
+
+
+def test_the_disk_of_the_system_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.raises(snapstore.InputError) as caught:
+        snapstore.test_medium(tmp_path, full=True)
+    assert caught.value.code == "system_disk"
+    report = snapstore.test_medium(tmp_path)
+    assert report.passed
+    assert not report.spread
+    assert names(tmp_path) == set()
 
 
 def test_a_nearly_full_medium_is_refused(tiny_mount: Path) -> None:
