@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
-from ...errors import StoreError
+from ...errors import InputError, StoreError
 from ...limits import MIB, REMOTE_READ_BACK_BYTES
 from ..address import RemoteAddress
 from ..options import StoreOptions
@@ -63,6 +63,10 @@ class SftpStore:
     def __init__(
         self, address: RemoteAddress, options: StoreOptions, *, create: bool = False, station: str = "unnamed"
     ) -> None:
+        if address.query:
+            raise InputError(
+                f"{address.shown}: an SFTP address ends with its path; write %3F for ?.", code="invalid_url"
+            )
         self._url = address.shown
         self._options = options
         self._server = address.server
@@ -289,6 +293,8 @@ async def _free_space(pool: Pool) -> wire.FileSystem | None:
 async def _clean(pool: Pool, start: str) -> None:
     client = (await pool.small()).client
     found = [name for name in await list_names(pool, TEMPORARY_FOLDER) if name.startswith(start)]
+    if not found:
+        return
     replies = await client.ask([wire.remove(pool.place.path(f"{TEMPORARY_FOLDER}/{name}")) for name in found])
     for name, reply in zip(found, replies, strict=True):
         if not is_absent(reply) and not (isinstance(reply, wire.Status) and reply.code == wire.OK):

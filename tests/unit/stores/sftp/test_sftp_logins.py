@@ -299,6 +299,12 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.code == "extra_missing"
 
 
+def test_an_address_with_a_query_is_refused() -> None:
+    with pytest.raises(InputError, match="%3F") as caught:
+        SftpStore(RemoteAddress.parse("sftp://me@127.0.0.1/store?connections=7"), StoreOptions())
+    assert caught.value.code == "invalid_url"
+
+
 def test_fast_ciphers_come_first_unless_the_user_names_some(
     sshd: SshServer, open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
