@@ -88,10 +88,6 @@ class RepositoryContext:
                     code="own_folder",
                 )
 
-    def one_look(self, *chains: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-        """List folders ahead for the block that follows, where that saves time (stores/ahead.py)."""
-        return self.store.one_look(*chains) if isinstance(self.store, AheadStore) else contextlib.nullcontext()
-
     def held_keys(self) -> RepositoryKeys:
         """Return what this station holds now; another process may have added to it."""
         return self.state.keys(self.config.repository_id)
@@ -148,6 +144,12 @@ class DossierContext:
     def epoch_keys(self) -> tuple[DossierKeys, ...]:
         """Return the dossier's keys, newest epoch first."""
         return self.pin.dossier_keys()
+
+
+def one_look(context: RepositoryContext, *chains: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """List folders ahead for the block that follows, where that saves time (stores/ahead.py)."""
+    store = context.store
+    return store.one_look(*chains) if isinstance(store, AheadStore) else contextlib.nullcontext()
 
 
 def take_configs(context: RepositoryContext, configs: list[DecodedConfig]) -> None:

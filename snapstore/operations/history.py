@@ -22,7 +22,7 @@ from ..stores.cached import warm
 from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
-from .context import DossierContext
+from .context import DossierContext, one_look
 from .keysets import read_keyset
 from .records import read_records
 
@@ -127,7 +127,7 @@ def history_look(dossier: DossierContext, *others: Sequence[str]) -> contextlib.
     """
     folder = dossier_folder(dossier.id)
     chains = ("dossiers",), (f"ok/{folder}", f"snapshots/{folder}"), (f"records/{folder}",)
-    return dossier.repository.one_look(*chains, *others)
+    return one_look(dossier.repository, *chains, *others)
 
 
 def review_history(dossier: DossierContext) -> HistoryReview:
