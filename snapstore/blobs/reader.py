@@ -30,6 +30,7 @@ from ..stores.protocol import Store, lanes_of
 from ..types import PlainHash
 from .fetching import FarWindows, Range
 from .index import BlobCopy, BlobIndex
+from .tree_packs import PackReads
 from .unsealing import Plaintext, StoredBlob, open_blobs
 from .windows import PackWindows
 
@@ -47,7 +48,8 @@ class BlobReader:
     ) -> None:
         self._index = index
         lanes = lanes_of(store)
-        self._far = FarWindows(store, lanes) if lanes > 1 else None
+        self._packs = PackReads(store)
+        self._far = FarWindows(self._packs, lanes) if lanes > 1 else None
         self._near = PackWindows(store)
         self._windows = self._far or self._near
         self._own = [key.own for key in keys]
@@ -99,6 +101,7 @@ class BlobReader:
             return
         for domain in self._shared if shared else self._own:
             found = self._index.find_many([domain.address(plain_hash)[0] for plain_hash in plain_hashes])
+            self._packs.learn([copies[0] for copies in found if copies])
             self._far.prefetch([_sealed_range(copies[0]) for copies in found if copies])
             plain_hashes = [item for item, copies in zip(plain_hashes, found, strict=True) if not copies]
             if not plain_hashes:
@@ -131,6 +134,7 @@ class BlobReader:
         addresses = [domain.address(plain_hashes[at]) for at in places]
         copies = self._index.find_many([blob_id for blob_id, _ in addresses])
         if self._far is not None:
+            self._packs.learn([some[0] for some in copies if some])
             sealed = _fetched(self._far, copies, [content_key for _, content_key in addresses])
         else:
             sealed = [
@@ -185,9 +189,11 @@ class BlobReader:
     def _open(self, copy: BlobCopy, domain: BlobDomain, plain_hash: PlainHash, content_key: bytes) -> bytes:
         entry = copy.entry
         path = pack_path(copy.pack)
+        self._packs.learn([copy])
         stored = self._windows.read(path, copy.pack_size, entry.offset, entry.stored_size)
         if stored_hash(stored) != entry.stored_hash:
             self._windows.forget(path)
+            self._packs.forget(path)
             raise _damaged(path)
         sealed = stored[entry.child_size :]
         compressed = unseal_blob(content_key, entry.blob_id, entry.codec, sealed)

@@ -31,6 +31,7 @@ from .wrapper import StoreWrapper
 KEPT_FOLDERS: Final = frozenset({"config", "dossiers", "index", "ok", "records", "snapshots"})
 KEPT_MAX_BYTES: Final = 512 * MIB
 _OBJECT_MAX_BYTES: Final = 4 * MIB  # one window of trees, or the index of sixteen packs of small files
+_BLOCK_BYTES: Final = MIB  # of packs
 _HASH_BYTES: Final = 16
 _SWEPT_TO: Final = 0.75  # of the bound, so that not each new file makes the folder be looked through
 _FILE_OVERHEAD_BYTES: Final = 2 * KIB  # half a block, and the folder's entry
@@ -59,11 +60,33 @@ class CachedStore(StoreWrapper):
         """From the cache where it is kept whole and the folder is one of those that are."""
         if offset or size is not None or not _is_kept(name):
             return self.inner.get(name, offset=offset, size=size)
-        return self._by_way_of_cache(name, 0, None)
+        file = self._file(name)
+        kept = self._read(file)
+        if kept is not None:
+            return kept
+        data = self.inner.get(name)
+        if self._fits(name, data):
+            self._keep(file, data)
+        return data
 
-    def get_range(self, name: str, offset: int, size: int | None) -> bytes:
-        """A range of a pack by way of the cache. What it holds is not known: `forget_ranges` if it proves damaged."""
-        return self._by_way_of_cache(name, offset, size)
+    def get_blocks(self, name: str, offset: int, size: int | None) -> bytes:
+        """A range of a pack by way of the cache, which keeps blocks of 1 MiB; what is missing is asked for at once.
+
+        What they hold is not known: `forget_ranges` if it proves damaged.
+        """
+        if size is None or offset % _BLOCK_BYTES:
+            return self.inner.get(name, offset=offset, size=size)
+        starts = range(offset, offset + size, _BLOCK_BYTES)
+        sizes = {start: min(_BLOCK_BYTES, offset + size - start) for start in starts}
+        blocks = {start: self._read(self._file(name, start, sizes[start])) for start in starts}
+        missing = [start for start, block in blocks.items() if block is None]
+        if missing:
+            end = missing[-1] + sizes[missing[-1]]
+            data = self.inner.get(name, offset=missing[0], size=end - missing[0])
+            for start in range(missing[0], end, _BLOCK_BYTES):
+                blocks[start] = data[start - missing[0] :][: sizes[start]]
+                self._keep(self._file(name, start, sizes[start]), blocks[start] or b"")
+        return b"".join([block for block in blocks.values() if block is not None])
 
     def forget_ranges(self, name: str) -> None:
         """Keep nothing of a pack any more."""
@@ -71,31 +94,21 @@ class CachedStore(StoreWrapper):
             for file in self._folder.glob(f"{name.replace('/', '-')}-*"):
                 file.unlink()
 
-    def _by_way_of_cache(self, name: str, offset: int, size: int | None) -> bytes:
-        file = self._file(name, offset, size)
-        kept = self._read(file)
-        if kept is not None:
-            return kept
-        data = self.inner.get(name, offset=offset, size=size)
-        if not _is_kept(name) or self._fits(name, data):
-            self._keep(file, data)
-        return data
-
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Put, and keep what was put."""
         self.inner.put(name, data, size=size)
         if isinstance(data, bytes) and _is_kept(name):
-            self._keep(self._file(name, 0, None), data)
+            self._keep(self._file(name), data)
 
     def delete(self, name: str) -> None:
         """Delete, and keep it no longer."""
         with contextlib.suppress(OSError):
-            self._file(name, 0, None).unlink()
+            self._file(name).unlink()
         self.inner.delete(name)
 
     def warm(self, names: Iterable[str]) -> None:
         """Fetch side by side those of the named objects that are not kept yet. An error is for who reads the object."""
-        missing = [name for name in names if _is_kept(name) and not self._file(name, 0, None).exists()]
+        missing = [name for name in names if _is_kept(name) and not self._file(name).exists()]
         if len(missing) < 2:
             return
         with ThreadPoolExecutor(lanes_of(self.inner), thread_name_prefix="snapstore-warm") as workers:
@@ -105,9 +118,8 @@ class CachedStore(StoreWrapper):
         with contextlib.suppress(StoreError):
             self.get(name)
 
-    def _file(self, name: str, offset: int, size: int | None) -> Path:
-        whole = offset == 0 and size is None
-        return self._folder / (name.replace("/", "-") + ("" if whole else f"-{offset}-{size}"))
+    def _file(self, name: str, offset: int | None = None, size: int = 0) -> Path:
+        return self._folder / (name.replace("/", "-") + ("" if offset is None else f"-{offset}-{size}"))
 
     def _read(self, file: Path) -> bytes | None:
         try:
@@ -170,34 +182,41 @@ class _TreeStore(StoreWrapper):
 
     def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
         """By way of the cache."""
-        return self._cached.get_range(name, offset, size)
-
-    def forget_ranges(self, name: str) -> None:
-        """The next read asks the store itself."""
-        self._cached.forget_ranges(name)
+        return self._cached.get_blocks(name, offset, size)
 
 
 def trees_of(store: Store) -> Store:
     """The store by which trees are read: one that keeps what it read, where there is a cache."""
-    while isinstance(store, StoreWrapper):
-        if isinstance(store, CachedStore):
-            return store.trees
-        store = store.inner
-    return store
+    cached = _cached(store)
+    return store if cached is None else cached.trees
+
+
+def forget_ranges(store: Store, name: str) -> None:
+    """Keep nothing of a pack any more, where there is a cache."""
+    cached = _cached(store)
+    if cached is not None:
+        cached.forget_ranges(name)
 
 
 def warm(store: Store, names: Iterable[str]) -> None:
     """Fetch objects ahead where there is a cache to hold them."""
-    while isinstance(store, StoreWrapper):
-        if isinstance(store, CachedStore):
-            store.warm(names)
-            return
-        store = store.inner
+    cached = _cached(store)
+    if cached is not None:
+        cached.warm(names)
 
 
 def uncached(store: Store) -> Store:
     """The store without its cache, for who wants to know what the storage holds."""
-    return store.inner if isinstance(store, CachedStore) else store
+    cached = _cached(store)
+    return store if cached is None else cached.inner
+
+
+def _cached(store: Store) -> CachedStore | None:
+    while isinstance(store, StoreWrapper):
+        if isinstance(store, CachedStore):
+            return store
+        store = store.inner
+    return None
 
 
 def _is_kept(name: str) -> bool:

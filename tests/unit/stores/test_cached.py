@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snapstore.errors import ObjectNotFoundError
-from snapstore.stores.cached import CachedStore, trees_of, uncached, warm
+from snapstore.stores.cached import CachedStore, forget_ranges, trees_of, uncached, warm
 from snapstore.stores.memory import MemoryStore
 from snapstore.stores.protocol import Store
 from snapstore.testing import Recorder, StoreWrapper
@@ -57,15 +57,20 @@ def test_packs_and_parts_of_objects_are_not_kept(cached: CachedStore, recorder: 
     assert len(gets(recorder)) == 6
 
 
-def test_trees_are_kept_by_range_until_they_prove_damaged(cached: CachedStore, recorder: Recorder) -> None:
-    cached.put("packs/a/one", b"0123456789")
+MIB = 1 << 20
+
+
+def test_trees_are_kept_by_block_until_they_prove_damaged(cached: CachedStore, recorder: Recorder) -> None:
+    pack = bytes(range(256)) * (MIB // 64) + b"the end"
+    cached.put("packs/a/one", pack)
     trees = trees_of(StoreWrapper(cached))
+    assert trees.get("packs/a/one", offset=MIB, size=MIB) == pack[MIB : 2 * MIB]
     for _ in range(2):
-        assert trees.get("packs/a/one", offset=2, size=3) == b"234"
-        assert trees.get("packs/a/one", offset=2, size=4) == b"2345"
+        assert trees.get("packs/a/one", offset=0, size=len(pack)) == pack
+        assert trees.get("packs/a/one", offset=2 * MIB, size=MIB) == pack[2 * MIB : 3 * MIB]
     assert len(gets(recorder)) == 2
-    cached.forget_ranges("packs/a/one")
-    assert trees.get("packs/a/one", offset=2, size=3) == b"234"
+    forget_ranges(StoreWrapper(cached), "packs/a/one")
+    assert trees.get("packs/a/one", offset=4 * MIB, size=7) == b"the end"
     assert len(gets(recorder)) == 3
 
 
