@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -169,6 +170,11 @@ class SnapstoreOverSsh(Snapstore):
         command = Snapstore._command(self, home, *arguments, secret=secret)
         remote = {"SNAPSTORE_REPO": self.server.url(home / "repository"), "HOME": str(self.server.home)}
         return replace(command, environment=dict(command.environment) | remote)
+
+    def python(self, home: Path, code: str, *arguments: str) -> Command:
+        """A few lines of Python with the package at hand."""
+        command = self._command(home)
+        return replace(command, arguments=(sys.executable, "-c", code, *arguments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

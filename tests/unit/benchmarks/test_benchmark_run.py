@@ -11,7 +11,7 @@ import pytest
 from benchmarks.common.main import ROOT
 from benchmarks.common.results import Result
 
-MEASURED = ("first-snapshot", "one-file-changed", "restore-all", "daily-increments", "second-dossier")
+MEASURED = ("first-snapshot", "one-file-changed", "restore-all", "daily-increments", "second-dossier", "remote")
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,27 @@ def test_a_second_dossier_shares_large_files(results: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_remote_repository_is_measured_with_and_without_a_delay(results: Path) -> None:
+    if not (results / "remote" / "result.json").exists():
+        pytest.skip("no sshd here")
+    runs = read(results, "remote").runs
+    walls = {run.step: run.wall or 0 for run in runs if run.wall is not None}
+    assert list(walls) == [
+        step + delay for delay in ("", ", 50 ms") for step in ("first snapshot", "unchanged snapshot", "restore")
+    ]
+    assert all(walls[step] > 0.05 for step in walls)
+    assert all(run.identical for run in runs if run.step.startswith("restore"))
+    trips = {run.step: run.round_trips or 0 for run in runs if run.round_trips is not None}
+    assert walls["unchanged snapshot, 50 ms"] > 0.05 * 10
+    assert 5 < trips["connecting, counted"] < trips["unchanged snapshot, counted"] < 200
+
+
+@pytest.mark.slow
 def test_the_report_says_what_was_not_measured(results: Path) -> None:
     report = (results / "RESULTS.md").read_text(encoding="utf-8")
-    assert all(f"## {question}" in report for question in MEASURED)
+    measured = [question for question in MEASURED if (results / question / "result.json").exists()]
+    assert all(f"## {question}" in report for question in measured)
+    assert measured[:5] == list(MEASURED[:5])
     assert "## memory" not in report
     assert "not measured" in report
     assert (results / "RESULTS.svg").read_text(encoding="utf-8").startswith("<svg")
