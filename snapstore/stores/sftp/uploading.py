@@ -88,10 +88,8 @@ class Upload:
         checks = [wire.lstat(self._new), wire.fstat(handle)]
         if wire.FSYNC in self._client.extensions:
             checks.insert(0, wire.extended(wire.FSYNC, handle))
-        step = self._client.read_bytes
-        size = len(whole) if whole is not None and len(whole) <= REMOTE_READ_BACK_BYTES else 0
-        reads = [wire.read(handle, start, min(step, size - start)) for start in range(0, size, step)]
-        last = self._client.send([*checks, *reads, wire.close(handle)])
+        size = self._size if whole is not None and self._size <= REMOTE_READ_BACK_BYTES else 0
+        last = self._client.send([*checks, *self._reads(handle, size), wire.close(handle)])
         self._handle = None
         self._client.count_wait()
         while self._batches:
@@ -99,9 +97,13 @@ class Upload:
         replies = await last.replies()
         if len(checks) == 3:
             await self._check_sync(replies.pop(0))
-        await self._check(replies[0], replies[1], replies[-1])
-        if size and whole is not None:
-            await self._compare(replies[2:-1], whole)
+        existing, found, *read, closed = replies
+        await self._check_name(existing, closed)
+        wrong = self._difference(found, read, whole)
+        if wrong is not None:  # some FUSE file systems (fusefat) show the end of a file only when it is closed
+            wrong = self._difference(*await self._read_again(size), whole)
+        if wrong is not None:
+            raise wrong
 
     async def publish(self, find: Find) -> None:
         """Give the object its name. `find` gives a new connection, should this one break."""
@@ -172,30 +174,43 @@ class Upload:
         if not isinstance(reply, wire.Status) or reply.code not in (wire.OK, wire.OP_UNSUPPORTED):
             raise await self._no_room(reply)
 
-    async def _check(self, existing: wire.Reply, found: wire.Reply, closed: wire.Reply) -> None:
+    async def _check_name(self, existing: wire.Reply, closed: wire.Reply) -> None:
         if not isinstance(closed, wire.Status) or closed.code != wire.OK:
             raise await self._no_room(closed)  # what a network file system behind the server could not keep
         if isinstance(existing, wire.Attributes):
             raise existing_name_error(self._name, self._pool.url)
         if not is_absent(existing):
             raise refused(existing, f"look for {self._name}", self._pool.url)
+
+    def _reads(self, handle: bytes, size: int) -> list[wire.Request]:
+        step = self._client.read_bytes
+        return [wire.read(handle, start, min(step, size - start)) for start in range(0, size, step)]
+
+    async def _read_again(self, size: int) -> tuple[wire.Reply, list[wire.Reply]]:
+        """What the server says of the closed file, and the bytes in it."""
+        found, opened = await self._client.ask([wire.lstat(self._old), wire.open_file(self._old, wire.READ_FLAG)])
+        if not isinstance(opened, wire.Handle):
+            return found, [opened]
+        replies = await self._client.ask([*self._reads(opened.value, size), wire.close(opened.value)])
+        return found, replies[:-1]
+
+    def _difference(self, found: wire.Reply, read: list[wire.Reply], whole: bytes | None) -> StoreError | None:
+        """The error, if the server has something else than was sent. `read` are the bytes, if they were asked for."""
         if not isinstance(found, wire.Attributes):
-            raise refused(found, f"look at the size of {self._name}", self._pool.url)
+            return refused(found, f"look at the size of {self._name}", self._pool.url)
         if found.size != self._size:
-            raise StoreUnavailableError(
+            return StoreUnavailableError(
                 f"Could not store {self._name} in {self._pool.url}: the server took {self._size} bytes and has "
                 f"{found.size}. Try again, and see that its disk is well.",
                 code="upload_truncated",
             )
-
-    async def _compare(self, replies: list[wire.Reply], whole: bytes) -> None:
-        found = []
-        for reply in replies:
-            if not isinstance(reply, wire.Data):
-                raise refused(reply, f"read {self._name} back", self._pool.url)
-            found.append(reply.block)
-        if b"".join(found) != whole:
-            raise read_back_error(self._name, self._pool.url)
+        blocks = [reply.block for reply in read if isinstance(reply, wire.Data)]
+        if len(blocks) != len(read):
+            failed = next(reply for reply in read if not isinstance(reply, wire.Data))
+            return refused(failed, f"read {self._name} back", self._pool.url)
+        if read and b"".join(blocks) != whole:
+            return read_back_error(self._name, self._pool.url)
+        return None
 
     def _folders(self, *, missing_only: bool) -> list[wire.Request]:
         """Requests that make the folders of the temporary and of the object. That one exists is no error."""

@@ -341,3 +341,23 @@ def test_a_child_of_a_fork_connects_for_itself(sshd: SshServer, place: str) -> N
     """
     done = run_script(sshd, place, more)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["fat_mount", "exfat_mount", "ntfs_mount"])
+def test_disks_of_servers_that_have_no_links(
+    kind: str, request: pytest.FixtureRequest, sshd: SshServer, open_store: OpenStore, place: str
+) -> None:
+    """A router with a stick in it: OpenSSH cannot give a name by a link there."""
+    mount: Path = request.getfixturevalue(kind)
+    store = open_store(sshd, url=f"sftp://{sshd.user}@{sshd.host}:{sshd.port}{mount}/{place}")
+    content = os.urandom(MIB)
+    store.put("packs/a/small", content[:1000])
+    store.put("packs/a/large", content)
+    for other in (b"other", bytes(MIB)):
+        with pytest.raises(InputError) as caught:
+            store.put("packs/a/small", other)
+        assert caught.value.code == "object_exists"
+    assert {found.name: found.size for found in store.list("")} == {"packs/a/small": 1000, "packs/a/large": MIB}
+    assert store.get("packs/a/large") == content
+    store.delete("packs/a/large")
+    assert [found.name for found in store.list("")] == ["packs/a/small"]
