@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from server import ServerMissingError
 from ssh_servers import SshServer, running_asyncssh_server, running_proftpd_sftp, running_sshd
 
