@@ -298,6 +298,8 @@ class CopyReport:
     added_bytes: int
     duration_seconds: float
     problems: tuple[Problem, ...]
+    safe_to_unplug: bool | None = None
+    """Of the destination, as in `SnapshotReport`."""
 
     @property
     def clean(self) -> bool:

@@ -75,7 +75,7 @@ def command(
 
     whole = not snapshots and session.dossier_name is None
     report = _copied(session, copy, whole=whole, new_secret=given)
-    _tell(session, report)
+    _tell(session, report, to)
     return int(exit_code_of_problems(report.problems))
 
 
@@ -102,7 +102,7 @@ def _copied(
     return copy(dossier, new_secret)
 
 
-def _tell(session: Session, report: CopyReport) -> None:
+def _tell(session: Session, report: CopyReport, to: str) -> None:
     output = session.output
     output.problems(report.problems)
     if output.json:
@@ -116,6 +116,10 @@ def _tell(session: Session, report: CopyReport) -> None:
         f"{made}{count(len(report.copied), 'snapshot')} {verb}, {report.present:,} there already; "
         f"{human_size(report.added_bytes)} added in {human_seconds(report.duration_seconds)}."
     )
+    if report.safe_to_unplug and to.lower().startswith("usb:"):
+        output.summary("The medium may be unplugged now.")
+    elif report.safe_to_unplug is False:
+        output.warn("The copies are stored; do not unplug the medium before the system has released it.")
     if report.forgotten:
         output.summary(f"{count(report.forgotten, 'snapshot')} left out, forgotten at the destination.")
 

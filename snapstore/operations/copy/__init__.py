@@ -10,10 +10,12 @@ leaves both sides good, and the next run goes on. The source is only read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 
 from ...errors import InputError, SecretRequiredError
 from ...format.keyset import PrivateHalves
+from ...stores.protocol import settled
 from ...types import CopyMode, CopyReport, Problem, Snapshot
 from ..context import DossierContext, RepositoryContext
 from ..dossiers import list_dossiers, open_private
@@ -34,14 +36,14 @@ def copy_repository(source: RepositoryContext, request: CopyRequest, meter: Mete
 
     Raises InputError, RepositoryNotFoundError, NotEnrolledError, SecretRequiredError, StoreError, DamageError,
     OperationCancelledError."""
-    with opened_destination(source, request) as destination:
-        tally = _tally(destination, request, meter)
+
+    def copy(destination: Destination, tally: CopyTally) -> None:
         if destination.mode is CopyMode.TWIN:
             problems: list[Problem] = []
             dossiers = sealed_dossiers(source, problems)
             tally.report_problem(*problems)
             copy_to_twin(dossiers, None, destination.context, tally)
-            return tally.report()
+            return
         if source.config.protected:
             raise SecretRequiredError(
                 "What goes into another repository is sealed anew, which needs the secret of each dossier: "
@@ -52,7 +54,8 @@ def copy_repository(source: RepositoryContext, request: CopyRequest, meter: Mete
             dossier = DossierContext(source, info.id, source.held_keys().dossiers[info.id])
             unlocked = UnlockedDossier(dossier, open_private(dossier, None).private)
             copy_sealed_anew(unlocked, None, destination.context, request.new_secret, tally)
-        return tally.report()
+
+    return _run(source, request, meter, copy)
 
 
 def copy_dossier(
@@ -64,12 +67,12 @@ def copy_dossier(
 ) -> CopyReport:
     """Copy all confirmed snapshots of one dossier, or those named, confirmed or not. Raises as `copy_repository`."""
     wanted = _named(dossier, snapshots) if snapshots else None
-    with opened_destination(dossier.repository, request) as destination:
-        tally = _tally(destination, request, meter)
+
+    def copy(destination: Destination, tally: CopyTally) -> None:
         if destination.mode is CopyMode.TWIN:
             chosen = None if wanted is None else {dossier.id: wanted}
             copy_to_twin([dossier], chosen, destination.context, tally)
-            return tally.report()
+            return
         if private is None:
             raise SecretRequiredError(
                 f"What goes into another repository is sealed anew, which needs the secret of the dossier "
@@ -78,16 +81,27 @@ def copy_dossier(
         assert destination.context is not None
         unlocked = UnlockedDossier(dossier, private)
         copy_sealed_anew(unlocked, wanted, destination.context, request.new_secret, tally)
+
+    return _run(dossier.repository, request, meter, copy)
+
+
+def _run(
+    source: RepositoryContext, request: CopyRequest, meter: Meter, copy: Callable[[Destination, CopyTally], None]
+) -> CopyReport:
+    """Open the destination and copy. The destination is settled last, so that "may be unplugged" holds."""
+    with meter.ending_waits(source.store), opened_destination(source, request) as destination:
+        tally = CopyTally(
+            meter=meter,
+            mode=destination.mode,
+            created=destination.created and not request.dry_run,
+            dry_run=request.dry_run,
+        )
+        context = destination.context
+        with contextlib.nullcontext() if context is None else meter.ending_waits(context.store):
+            copy(destination, tally)
+        if context is not None and not request.dry_run:
+            tally.safe_to_unplug = settled(context.store)
         return tally.report()
-
-
-def _tally(destination: Destination, request: CopyRequest, meter: Meter) -> CopyTally:
-    return CopyTally(
-        meter=meter,
-        mode=destination.mode,
-        created=destination.created and not request.dry_run,
-        dry_run=request.dry_run,
-    )
 
 
 def _named(dossier: DossierContext, snapshots: Sequence[Snapshot | str]) -> list[ReadManifest]:

@@ -31,6 +31,7 @@ from ...format.keyset import PrivateHalves
 from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...sources.excludes import ExcludeRules
 from ...station import CopiedPair, copied_pair, keep_copied_pair
+from ...stores.watched import watched
 from ...types import BlobId, PlainHash, SnapshotId
 from ..browse import reader_of
 from ..clones import claim_medium
@@ -273,7 +274,7 @@ class _Run:
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id)
         saver = BlobSaver(sealer, context.index(refresh=False).index, reader_of(there), self._checked)
         packs = PackWriter(
-            context.store,
+            watched(context.store),
             keys[0].maintenance_keys,
             context.config.repository_id,
             context.state.spool(),

@@ -55,6 +55,7 @@ class CopyTally:
     blobs: int = 0
     added_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
+    safe_to_unplug: bool | None = None
 
     def report_problem(self, *problems: Problem) -> None:
         """Take note of problems; the first thousand are kept."""
@@ -89,6 +90,7 @@ class CopyTally:
             added_bytes=self.added_bytes,
             duration_seconds=self.meter.seconds,
             problems=tuple(self.problems),
+            safe_to_unplug=self.safe_to_unplug,
         )
 
 

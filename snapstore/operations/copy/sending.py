@@ -29,7 +29,8 @@ from ...format.index import IndexedPack, encode_index
 from ...format.names import name_matches, object_path, pack_path
 from ...format.pack import TRAILER_BYTES, BlobKind, PackEntry, decode_header, encode_entries, header_object_size
 from ...limits import INDEX_EVERY_PACKS
-from ...stores.protocol import lanes_of
+from ...stores.protocol import Store, lanes_of
+from ...stores.watched import watched
 from ..context import DossierContext, RepositoryContext
 from ..meter import Meter
 from .marks import BlobMarks
@@ -66,7 +67,11 @@ class Sender:
         self._on_the_way: dict[bytes, None] = {}  # copies that no stored pack holds yet
         self._copied: list[IndexedPack] = []
         self._copied_bytes = 0
-        self._packs = None if destination is None else self._writer(destination)
+        self._store: Store | None = None
+        self._packs: PackWriter | None = None
+        if destination is not None:
+            self._store = watched(destination.store)
+            self._packs = self._writer(destination, self._store)
 
     @property
     def stored_bytes(self) -> int:
@@ -117,9 +122,9 @@ class Sender:
         if self._packs is not None:
             self._packs.close()
 
-    def _writer(self, destination: RepositoryContext) -> PackWriter:
+    def _writer(self, destination: RepositoryContext, store: Store) -> PackWriter:
         return PackWriter(
-            destination.store,
+            store,
             destination.newest_maintenance(),
             destination.config.repository_id,
             destination.state.spool(),
@@ -180,9 +185,9 @@ class Sender:
 
     def _send_pack(self, share: PackShare) -> bool:
         """Copy a pack as it is. False if it is better taken apart: it is damaged, or uploads would wait for it."""
-        destination = self._destination
-        assert destination is not None
-        if lanes_of(destination.store) > 1:
+        store = self._store
+        assert store is not None
+        if lanes_of(store) > 1:
             return False
         data = read_pack(self._source.store, share.pack, share.pack_size)
         if data is None or not name_matches(share.pack, digest(data)):
@@ -190,7 +195,7 @@ class Sender:
         entries = self._source_index.entries(share.pack)
         if not self._has_header(data, entries) or any(_key(entry) in self._on_the_way for entry in entries):
             return False
-        path = put_named(destination.store, pack_path, data)
+        path = put_named(store, pack_path, data)
         pack = IndexedPack(name=path.rpartition("/")[2], pack_size=len(data), entries_bytes=encode_entries(entries))
         self._copied.append(pack)
         self._copied_bytes += len(data)
@@ -212,11 +217,11 @@ class Sender:
 
     def _write_index(self) -> None:
         destination = self._destination
-        if not self._copied or destination is None:
+        if not self._copied or destination is None or self._store is None:
             return
         keys, repository_id = destination.newest_maintenance(), destination.config.repository_id
         data = encode_index(keys, repository_id, self._copied)
-        put_named(destination.store, partial(object_path, "index"), data)
+        put_named(self._store, partial(object_path, "index"), data)
         self._copied = []
         self._copied_bytes += len(data)
 
