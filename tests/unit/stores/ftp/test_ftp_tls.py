@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def test_a_certificate_of_an_unknown_authority_is_refused(faulty_tls: FtpServer,
     with pytest.raises(InputError) as unreadable:
         FtpStore(address, StoreOptions(password=PASSWORD, ca_file=tmp_path / "absent"), create=True)
     assert unreadable.value.code == "invalid_ca_file"
+
+
+def test_a_certificate_that_signed_itself_may_be_trusted(tmp_path: Path, name: str) -> None:
+    """As people make them for a server at home: the certificate itself is the file to trust."""
+    made = certificates(tmp_path / "own")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=127.0.0.1", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", made.key, "-out", made.certificate],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    made.both.write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
+    with running_pyftpdlib(tmp_path, "1.3", certificate=str(made.both)) as server:
+        address = RemoteAddress.parse(server.url(name))
+        with FtpStore(address, StoreOptions(password=PASSWORD, ca_file=made.certificate), create=True) as store:
+            assert list(store.list("")) == []
 
 
 @pytest.mark.parametrize("implicit", [False, True])
