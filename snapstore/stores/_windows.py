@@ -25,6 +25,7 @@ class Volume:
     removable: bool
     file_system: str = ""
     read_only: bool = False
+    remote: bool = False
 
 
 if sys.platform == "win32":
@@ -41,6 +42,7 @@ if sys.platform == "win32":
     _INVALID_HANDLE = ctypes.c_void_p(-1).value
     _DRIVE_REMOVABLE = 2
     _DRIVE_FIXED = 3
+    _DRIVE_REMOTE = 4
     _READ_ONLY_VOLUME = 0x00080000
     _PATH_MAX_CHARS = 32768
 
@@ -114,7 +116,8 @@ if sys.platform == "win32":
         root = ctypes.create_unicode_buffer(_PATH_MAX_CHARS)
         if not _kernel.GetVolumePathNameW(path, root, _PATH_MAX_CHARS):
             raise ctypes.WinError(ctypes.get_last_error())
-        volume = _describe(root.value, removable=_kernel.GetDriveTypeW(root.value) == _DRIVE_REMOVABLE)
+        name = root.value.replace("\\\\?\\UNC\\", "\\\\").removeprefix("\\\\?\\")
+        volume = _describe(name, removable=_kernel.GetDriveTypeW(name) == _DRIVE_REMOVABLE)
         if volume is None:
             raise ctypes.WinError(ctypes.get_last_error())
         return volume
@@ -161,4 +164,5 @@ if sys.platform == "win32":
             removable=removable,
             file_system=file_system.value,
             read_only=bool(flags.value & _READ_ONLY_VOLUME),
+            remote=_kernel.GetDriveTypeW(root) == _DRIVE_REMOTE,
         )

@@ -27,7 +27,7 @@ def media_among(volumes: Iterable[Volume], system_drive: str) -> list[Medium]:
             read_only=volume.read_only,
         )
         for volume in volumes
-        if volume.removable or not volume.root.upper().startswith(system_drive.upper())
+        if not volume.remote and (volume.removable or not volume.root.upper().startswith(system_drive.upper()))
     ]
 
 

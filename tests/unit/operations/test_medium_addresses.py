@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,6 +74,13 @@ def test_another_medium_under_the_same_label_is_refused(sticks: Callable[..., Pa
     assert opened("usb:SHOP/snapstore", tmp_path) == second  # accepted for good, and the address is the same
     sticks(SHOP="monday")
     assert opened("usb:SHOP", tmp_path) == first  # which stays welcome
+
+
+def test_other_media_of_the_same_repository_are_welcome(sticks: Callable[..., Path], tmp_path: Path) -> None:
+    first = sticks(SHOP="monday")
+    repository = init("usb:SHOP", tmp_path)
+    shutil.copytree(first / "snapstore", sticks(SHOP="tuesday") / "snapstore")
+    assert opened("usb:SHOP", tmp_path) == repository
 
 
 def test_a_new_station_and_a_new_repository_ask_nothing(sticks: Callable[..., Path], tmp_path: Path) -> None:

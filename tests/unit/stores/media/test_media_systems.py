@@ -175,6 +175,8 @@ def test_which_drives_of_windows_are_media() -> None:
         ("E", "vfat", False),
         ("F", "exfat", True),
     ]
+    share = Volume(root="Z:\\", label="", serial="0000-0001", removable=False, remote=True)
+    assert windows.media_among([share], "C:") == []
     assert windows.media_among([drive("C", removable=True)], "C:") != []  # Windows started from a stick
 
 
