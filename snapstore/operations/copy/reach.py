@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from ...blobs.fetching import FarWindows, Range
 from ...blobs.index import BlobCopy, find_prefixes
 from ...blobs.windows import PackWindows
 from ...crypto.blob import CHILD_PREFIX_BYTES, unseal_child_list
-from ...errors import DamagedObjectError, DamageError, MissingObjectError, ObjectNotFoundError
+from ...errors import DamagedObjectError, DamageError, MissingObjectError, StoreError
 from ...format.names import pack_path
 from ...format.pack import BlobKind
+from ...stores.cached import trees_of
+from ...stores.protocol import lanes_of
 from ...types import BlobId
 from ..context import RepositoryContext
 from ..meter import Meter
@@ -28,7 +31,7 @@ from .marks import BlobMarks
 from .reading import is_fault_of_place
 
 _TREES_AT_ONCE: Final = 1024
-_WINDOWS: Final = 32
+_LISTS_AT_ONCE: Final = 256
 
 
 class Reach:
@@ -38,7 +41,8 @@ class Reach:
         self._source = source
         self._meter = meter
         self._index = source.index(refresh=True).index
-        self._windows = PackWindows(source.store, windows_kept=_WINDOWS)
+        lanes = lanes_of(source.store)
+        self._windows = FarWindows(trees_of(source.store), lanes) if lanes > 1 else PackWindows(source.store)
 
     def below(self, root_id: BlobId, known: BlobMarks) -> BlobMarks:
         """Return the places of all copies of everything from `root_id` on that is not in `known`.
@@ -81,28 +85,52 @@ class Reach:
             for _, copy in some
             if copy.entry.kind == BlobKind.TREE
         ]
+        copies.sort(key=lambda item: item[:3])
         children: set[bytes] = set()
         opened: set[int] = set()
-        for _, _, number, copy in sorted(copies, key=lambda item: item[:3]):
-            listed = self._child_list(copy)
-            if listed is not None:
-                opened.add(number)
-                children.update(listed)
+        for at in range(0, len(copies), _LISTS_AT_ONCE):
+            some_copies = copies[at : at + _LISTS_AT_ONCE]
+            stored = self._read([copy for _, _, _, copy in some_copies])
+            for (_, _, number, copy), sealed in zip(some_copies, stored, strict=True):
+                listed = self._open(copy, sealed)
+                if listed is None:  # a window may have gone bad on the way, or in a cache
+                    listed = self._open(copy, self._read_alone(copy))
+                if listed is not None:
+                    opened.add(number)
+                    children.update(listed)
         if len(opened) < len(trees):
             raise DamagedObjectError(
                 "A part of the snapshot's tree is damaged, in all its copies.", code="damaged_blob"
             )
         return children
 
-    def _child_list(self, copy: BlobCopy) -> tuple[bytes, ...] | None:
-        entry, path = copy.entry, pack_path(copy.pack)
-        key = self._source.catalogue_keys(entry.epoch).child_list
+    def _read(self, copies: Sequence[BlobCopy]) -> list[bytes | None]:
+        """Return sealed child lists; None for one that cannot be read this way."""
+        if isinstance(self._windows, PackWindows):
+            return [self._read_alone(copy) for copy in copies]
+        found = self._windows.read_many([_range_of(copy) for copy in copies])
+        return [item if isinstance(item, bytes) else None for item in found]
+
+    def _read_alone(self, copy: BlobCopy) -> bytes | None:
+        """Return the sealed child list as the store itself has it. StoreError if the store as a whole fails."""
         try:
-            sealed = self._windows.view(path, copy.pack_size, entry.offset, entry.child_size)
-            return unseal_child_list(key, self._source.config.repository_id, entry.blob_id, sealed)
-        except (DamageError, ObjectNotFoundError):
-            return None
-        except Exception as error:
+            if isinstance(self._windows, PackWindows):
+                return self._windows.read(*_range_of(copy))
+            path, _, offset, size = _range_of(copy)
+            return self._source.store.get(path, offset=offset, size=size)
+        except (DamageError, StoreError) as error:
             if is_fault_of_place(self._source.store, error):
                 return None
             raise
+
+    def _open(self, copy: BlobCopy, sealed: bytes | None) -> tuple[bytes, ...] | None:
+        key = self._source.catalogue_keys(copy.entry.epoch).child_list
+        try:
+            repository_id = self._source.config.repository_id
+            return None if sealed is None else unseal_child_list(key, repository_id, copy.entry.blob_id, sealed)
+        except DamageError:
+            return None
+
+
+def _range_of(copy: BlobCopy) -> Range:
+    return Range(pack_path(copy.pack), copy.pack_size, copy.entry.offset, copy.entry.child_size)

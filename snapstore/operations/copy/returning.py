@@ -1,6 +1,6 @@
 """Bringing back what was forgotten at the destination, when it is asked for by name.
 
-Here: `bring_back`. Not here: copying it there again.
+Here: `bring_back` for snapshots, `explain_missing` for a dossier that was removed. Not here: copying them there again.
 
 Rules: a snapshot that a forget record names is not listed, so the record has to go; what else it names is signed again
 before, by this station. That comes last, when the snapshot is whole there: until then it stays forgotten, and an
@@ -38,3 +38,13 @@ def bring_back(there: DossierContext, history: History, snapshots: set[SnapshotI
             )
         put_record(there, RecordType.FORGET, mandatory=True, payload=ids_payload(others))
     drop(there, [name for name, _ in records])
+
+
+def explain_missing(there: DossierContext, history: History, wanted: set[SnapshotId]) -> None:
+    """Sign that what a removed dossier had there was forgotten with it, all but what comes back now.
+
+    Without the record that says what it had, each of these would be reported as taken away."""
+    own = history.stations.get(there.repository.state.station.id)
+    others = set(history.missing) - wanted
+    if others and own is not None and own.last_number is None:
+        put_record(there, RecordType.FORGET, mandatory=True, payload=ids_payload(others))

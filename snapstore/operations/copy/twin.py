@@ -31,7 +31,7 @@ from ..snapshot.publish import drop, drop_old_notes, mark_condemned, put_copy, p
 from .marks import BlobMarks
 from .reach import Reach
 from .request import CopyTally, not_copied
-from .returning import bring_back
+from .returning import bring_back, explain_missing
 from .sealed import UNUSABLE, copy_keysets, copy_records, in_destination, was_removed, why_unusable
 from .sending import Sender, voucher_check
 
@@ -101,7 +101,8 @@ def _prepare(
     held, there = History(), None
     if destination is not None:
         there = in_destination(dossier, destination)
-        if wanted is None and was_removed(dossier, destination, history):
+        removed = was_removed(dossier, destination, history)
+        if wanted is None and removed:
             message = "The dossier was removed at the destination. Name snapshots of it to bring it back."
             name = dossier.pin.name or dossier.id.hex()
             tally.report_problem(Problem(code="dossier_removed", path=name, message=message))
@@ -110,6 +111,8 @@ def _prepare(
             copy_keysets(dossier, destination)
         if not tally.dry_run:
             held = read_history(there)
+            if removed:
+                explain_missing(there, held, {item.sealed.snapshot_id for item in wanted or ()})
             copy_records(dossier, history, held, there)
         else:
             with contextlib.suppress(DamagedObjectError):  # its keyset was not brought there

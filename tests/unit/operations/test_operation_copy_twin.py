@@ -142,10 +142,10 @@ def test_a_second_run_puts_nothing(begun: Any, target: Callable[[Store], str]) -
 def test_only_what_is_lacking_is_sent(begun: Any, target: Callable[[Store], str]) -> None:
     store = twin_of(begun, target)
     begun.write("folder 1/new", b"new" * 4000)
-    begun.dossier().snapshot(begun.source)
+    saved = begun.dossier().snapshot(begun.source)
     report = begun.open().copy_to(target(store))
     assert (len(report.copied), report.present) == (1, 2)
-    assert report.blobs <= 5
+    assert report.blobs == saved.blobs_added
     begun.assert_restores(begun.dossier(store=store), begun.facts(), "latest")
 
 
@@ -282,6 +282,8 @@ def test_a_dossier_removed_at_the_destination_stays_away(begun: Any, target: Cal
     assert [problem.code for problem in report.problems] == ["dossier_removed"]
     assert report.copied == ()
     assert len(begun.dossier().copy_to(target(store), ["latest"]).copied) == 1
+    review = begun.dossier(store=store).review()
+    assert (len(review.snapshots), review.missing, review.problems) == (1, (), ())
 
 
 # --- keysets -----------------------------------------------------------------------------------------------------
