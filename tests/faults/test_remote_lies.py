@@ -128,7 +128,9 @@ def liar(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def scene(liar: Liar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteScene]:
+def scene(
+    liar: Liar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> Iterator[RemoteScene]:
     for name, value in getattr(liar.server, "variables", {}).items():
         monkeypatch.setenv(name, value)
     impatient(monkeypatch)
@@ -138,7 +140,7 @@ def scene(liar: Liar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield made
     liar.tell_the_truth()
     made.assert_nothing_lost()
-    print(f"{made.points} lies of {liar.server.name}")
+    record_property("faults", made.points)
 
 
 def test_an_upload_that_did_not_arrive_is_never_reported_done(scene: RemoteScene, liar: Liar) -> None:

@@ -15,7 +15,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import compare_trees
@@ -35,14 +35,19 @@ pytestmark = pytest.mark.remote_servers("sshd", "vsftpd", "moto")
 
 
 @pytest.fixture
-def scene(remote_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteScene]:
+def scene(
+    remote_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> Iterator[RemoteScene]:
     """A repository with one snapshot on a server of the kind."""
     impatient(monkeypatch)
     made = RemoteScene(folder=tmp_path, server=remote_server, place=f"net{random.randrange(10**9)}")
     made.begin()
     yield made
     made.assert_nothing_lost()
-    print(f"{made.points} faults on {remote_server.name}")
+    record_property("faults", made.points)
     assert made.points > 0, "nothing was tried"
 
 

@@ -43,13 +43,16 @@ class Kind:
     places: dict[str, None] = field(default_factory=dict)  # servers and file systems, in the order they were first used
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
+    """How many faults the tests say they met (`record_property("faults", count)`)."""
 
     def line(self, name: str) -> str:
         """One line for the summary."""
         places = f" on {', '.join(self.places)}" if self.places else ""
         counts = ", ".join(f"{self.outcomes[outcome]} {outcome}" for outcome in OUTCOMES if self.outcomes[outcome])
+        faults = f", {self.faults} faults met" if self.faults else ""
         reasons = "; ".join(f"{reason} ({count})" for reason, count in self.reasons.most_common())
-        return f"store tests: {name}{places}: {counts}" + (f": {reasons}" if reasons else "")
+        return f"store tests: {name}{places}: {counts}{faults}" + (f": {reasons}" if reasons else "")
 
 
 def kind_of(item: pytest.Item, servers: list[Server]) -> str | None:
@@ -82,13 +85,15 @@ class WhichStores:
         """Count a test once: by its call, or by a setup that skipped or failed."""
         outcome = yield
         report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result of the hook
-        if report.when != "call" and report.passed:
-            return
         servers = servers_of(item)
         name = kind_of(item, servers)
         if name is None:
             return
         kind = self.kinds.setdefault(name, Kind())
+        if report.when == "teardown":
+            kind.faults += sum(int(str(count)) for key, count in report.user_properties if key == "faults")
+        if report.when != "call" and report.passed:
+            return
         kind.outcomes[report.outcome] += 1
         for server in servers:
             kind.places[server.name] = None

@@ -20,7 +20,7 @@ def server():
 def absent():
     pytest.skip("not installed: a daemon")
 
-def test_an_object(server): pass
+def test_an_object(server, record_property): record_property("faults", 7)
 
 def test_another(server): pass
 
@@ -43,7 +43,7 @@ def test_the_summary_names_servers_counts_and_reasons(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     said = [line for line in done.stdout.splitlines() if line.startswith("store tests: ")]
     assert said == [
-        "store tests: ftp on some daemon 1.2: 2 passed",
+        "store tests: ftp on some daemon 1.2: 2 passed, 7 faults met",
         "store tests: local: 1 passed, 1 skipped: not installed: a daemon (1)",
         "store tests: sftp: 1 failed",
     ], done.stdout + done.stderr
