@@ -43,7 +43,7 @@ class RemoteAddress:
             )
         return cls(
             scheme=parts.scheme.lower(),
-            host=parts.hostname or "",
+            host=_host_of(parts),
             path=unquote(parts.path).rstrip("/"),
             user=None if parts.username is None else unquote(parts.username),
             password=None if parts.password is None else unquote(parts.password),
@@ -83,6 +83,13 @@ def _problem_of(url: str) -> str:
     if "#" in rest:
         return "it has a #"
     return ""
+
+
+def _host_of(parts: SplitResult) -> str:
+    """The host as it was written: names in `~/.ssh/config` may have capitals, which `hostname` makes small."""
+    host = parts.hostname or ""
+    at = parts.netloc.lower().rfind(host)
+    return parts.netloc[at : at + len(host)]
 
 
 def _parts_of(url: str) -> SplitResult | None:

@@ -269,3 +269,10 @@ def test_any_text_is_an_address_or_an_input_error(scheme: str, text: str) -> Non
     assert (again.host, again.port, again.path, again.user) == (address.host, address.port, address.path, address.user)
     assert again.password is None
     assert isinstance(redact_url(f"{scheme}://{text}"), str)
+
+
+@pytest.mark.parametrize("host", ["BackupHost", "backup.example", "[2001:DB8::1]"])
+def test_a_host_keeps_its_capitals(host: str) -> None:
+    address = RemoteAddress.parse(f"sftp://backuphost:backuphost@{host}:22/backuphost")
+    assert address.host == host.strip("[]")
+    assert address.shown == f"sftp://backuphost@{host}:22/backuphost"
