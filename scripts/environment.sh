@@ -181,7 +181,7 @@ install_servers() {
     )
 }
 
-# Unpacked beside the environment and not installed: tests/servers looks there.
+# Unpacked beside the environment and not installed: find_program in tests/servers/server.py looks there.
 unpack_servers() {
     command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 0
     local package downloads
@@ -197,9 +197,6 @@ unpack_servers() {
             </dev/null >/dev/null 2>&1 || say "could not unpack $package; the tests that need it will skip"
         rm -rf "$downloads"
     done
-    if [ -x "$VENV/servers/usr/sbin/vsftpd" ]; then
-        export SNAPSTORE_VSFTPD="$VENV/servers/usr/sbin/vsftpd"
-    fi
 }
 
 # Servers of object storage, beside the one from PyPI; they are built with Go or come from npm, where those are there.

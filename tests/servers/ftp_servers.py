@@ -4,8 +4,8 @@ Here: one context manager for each, giving a `Server`. Each keeps its configurat
 what is stored in `folder/files` (vsftpd: in a temporary folder of its own). `tls` is None, "1.2" or "1.3".
 
 Rules: a server that cannot run here raises `ServerMissingError` with the reason. vsftpd and ProFTPD cannot be
-installed beside each other as packages of Debian: one of them may be unpacked anywhere and named by SNAPSTORE_VSFTPD or
-SNAPSTORE_PROFTPD.
+installed beside each other as packages of Debian: scripts/test unpacks one of them where `find_program` looks, and
+SNAPSTORE_VSFTPD and SNAPSTORE_PROFTPD name others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ftp_certificates import HOSTS, Certificates, certificates
-from server import Server, ServerMissingError, free_port, wait_for_port
+from server import Server, ServerMissingError, find_program, free_port, wait_for_port
 
 from snapstore.stores.options import StoreOptions
 
@@ -275,10 +274,9 @@ def _kill_children(pid: int) -> None:
 
 
 def _program(name: str, variable: str) -> str:
-    found = os.environ.get(variable) or shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if not sys.platform.startswith("linux") or found is None:
-        raise ServerMissingError(f"{name} is not installed, nor named by {variable}")
-    return found
+    if not sys.platform.startswith("linux"):
+        raise ServerMissingError(f"{name} is started on Linux only")
+    return os.environ.get(variable) or find_program(name)
 
 
 def _files(folder: Path) -> Path:
