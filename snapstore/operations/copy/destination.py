@@ -4,16 +4,19 @@ Here: `opened_destination`. Not here: copying anything but the config.
 
 Rules: a twin needs no secret: its config has the repository's id and parameters, a new medium id and the next
 generation, under a mac that this station's maintenance key makes (docs/format/03-config.md). It is made only where no
-part of a repository lies. A repository of another id gets an independent copy. A medium is never copied to itself, and
-what a secret protects goes to a place without secrets only when that was asked for by name.
+part of a repository lies. A repository of another id gets an independent copy. A medium is never copied to itself; one
+of the same id that proves to be another place is a clone (`operations.clones`), also where places tell nothing. What a
+secret protects goes to a place without secrets only when that was asked for by name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ...blobs.naming import put_named
 from ...errors import (
@@ -25,9 +28,10 @@ from ...errors import (
 )
 from ...format.config import encode_config
 from ...format.names import object_path
+from ...format.notes import SessionNote, encode_session
 from ...stores.protocol import Store
 from ...stores.url import open_store, redact_url
-from ...types import CopyMode
+from ...types import CopyMode, DossierId
 from ..clones import config_key, next_config, place_of
 from ..configs import repository_ids
 from ..context import RepositoryContext, station_mark
@@ -125,10 +129,27 @@ def _make_twin(source: RepositoryContext, store: Store) -> RepositoryContext:
     return open_repository(store, source.state)
 
 
-def _is_same_medium(source: RepositoryContext, other: RepositoryContext) -> bool:
+def _is_same_medium(source: RepositoryContext, other: RepositoryContext, *, dry_run: bool) -> bool:
     if other.config.medium_id != source.config.medium_id:
         return False
-    return not other.is_clone or place_of(other.store) == place_of(source.store)
+    if other.is_clone:
+        return place_of(other.store) == place_of(source.store)
+    if dry_run or _shows_in(source, other):
+        return True
+    other.is_clone = True  # its place says nothing, but what is put there is not here
+    return False
+
+
+def _shows_in(source: RepositoryContext, other: RepositoryContext) -> bool:
+    """Tell whether what is put into the other store is seen in the source: a session note, which means nothing."""
+    note = SessionNote(station_id=source.state.station.id, dossier_id=DossierId(bytes(16)), start_ns=time.time_ns())
+    data = encode_session(source.newest_maintenance(), source.config.repository_id, note)
+    path = put_named(other.store, partial(object_path, "sessions"), data)
+    try:
+        return any(item.name == path for item in source.store.list("sessions"))
+    finally:
+        with contextlib.suppress(StoreError):
+            other.store.delete(path)
 
 
 def _checked(
@@ -143,10 +164,9 @@ def _checked(
             f"In {context.store.url} is {kind} already: leave out --{request.mode}, or choose another place.",
             code="copy_mode",
         )
-    if mode is CopyMode.TWIN and _is_same_medium(source, context):
+    if mode is CopyMode.TWIN and _is_same_medium(source, context, dry_run=request.dry_run):
         raise InputError(
-            f"{context.store.url} is the very medium that is to be copied, or a copy of it that was made by hand: "
-            "name another place.",
+            f"{context.store.url} is the very medium that is to be copied: name another place.",
             code="same_medium",
         )
     if mode is not request.mode and source.config.protected and not context.config.protected:

@@ -41,6 +41,7 @@ class Reach:
         self._source = source
         self._meter = meter
         self._index = source.index(refresh=True).index
+        self._keys: dict[int, bytes] = {}
         lanes = lanes_of(source.store)
         self._windows = FarWindows(trees_of(source.store), lanes) if lanes > 1 else PackWindows(source.store)
 
@@ -124,7 +125,10 @@ class Reach:
             raise
 
     def _open(self, copy: BlobCopy, sealed: bytes | None) -> tuple[bytes, ...] | None:
-        key = self._source.catalogue_keys(copy.entry.epoch).child_list
+        epoch = copy.entry.epoch
+        if epoch not in self._keys:
+            self._keys[epoch] = self._source.catalogue_keys(epoch).child_list
+        key = self._keys[epoch]
         try:
             repository_id = self._source.config.repository_id
             return None if sealed is None else unseal_child_list(key, repository_id, copy.entry.blob_id, sealed)

@@ -6,6 +6,7 @@ places by, the folder's number stands in.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 import snapstore
 from snapstore.operations import clones
 from snapstore.stores.options import StoreOptions
+from snapstore.testing import CrashAt, FailAt
 
 SECRET = "a secret for clones"
 
@@ -181,6 +183,27 @@ def test_a_clone_that_cannot_be_written_stays_one(shop: Shop) -> None:
             dossier.snapshot(shop.source)
     assert shop.medium("b") == shop.medium("a")
     assert shop.codes("b") == ["cloned_medium"]
+
+
+@pytest.mark.parametrize("fault", [CrashAt, FailAt], ids=["crash", "fail-once"])
+def test_a_fault_at_any_operation_loses_nothing(shop: Shop, fault: Any) -> None:
+    for k in range(1, 60):
+        name = f"clone {k}"
+        shop.clone(name)
+        shop.write(f"at {k}")
+        with shop.open(name) as repository:
+            repository._context.store = store = fault(repository._context.store, k)
+            with contextlib.suppress(snapstore.SnapstoreError):
+                repository.dossier("books").snapshot(shop.source)
+        shop.snapshot(name)
+        assert shop.missing(name) == ()
+        assert shop.medium(name) != shop.medium("a")
+        with shop.open(name) as repository:
+            assert len(repository.dossier("books").list()) >= 2
+        shutil.rmtree(shop.base / name)
+        if store.count() < k:
+            return
+    raise AssertionError("there is no end to it")
 
 
 def test_moved_to_another_disk_it_gets_a_new_id_and_loses_nothing(shop: Shop) -> None:

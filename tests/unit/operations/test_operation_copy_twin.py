@@ -340,6 +340,21 @@ def test_a_medium_is_not_copied_to_itself(begun: Any, target: Callable[[Store], 
     assert caught.value.code == "same_medium"
 
 
+def test_a_copy_made_by_hand_becomes_a_twin_also_where_places_tell_nothing(
+    begun: Any, target: Callable[[Store], str], copy_store: Callable[[Store], MemoryStore]
+) -> None:
+    by_hand = copy_store(begun.store)
+    begun.write("more", b"more" * 100)
+    begun.dossier().snapshot(begun.source)
+    report = begun.open().copy_to(target(by_hand))
+    assert (len(report.copied), report.present) == (1, 2)
+    assert begun.open("one", by_hand).medium_id != begun.open().medium_id
+    for store in (begun.store, by_hand):
+        review = begun.dossier(store=store).review()
+        assert (len(review.snapshots), review.missing, review.problems) == (3, (), ())
+    assert list(by_hand.list("sessions")) == []
+
+
 def test_nothing_is_made_without_a_wish(begun: Any, target: Callable[[Store], str], tmp_path: Path) -> None:
     for mode in (None, "independent"):
         for to in (target(MemoryStore()), tmp_path / "absent"):
