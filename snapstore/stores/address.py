@@ -55,7 +55,7 @@ class RemoteAddress:
     def server(self) -> str:
         """Scheme, user, host and port: what a password belongs to."""
         user = "" if self.user is None else f"{quote(self.user, safe='')}@"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{user}{host}{port}"
 
@@ -67,12 +67,18 @@ class RemoteAddress:
         return self.server + quote(self.path, safe="/~") + (f"?{query}" if query else "")
 
 
+# What no host has may mean something to a ProxyCommand that the host is handed to.
+_HOST = re.compile(r"[^-\s\"'`$\\;&|<>(){}][^\s\"'`$\\;&|<>(){}]*")
 _SECRET_KEY = re.compile(r"secret|password|token|key|sas|sig|credential", re.IGNORECASE)
 
 
 def _problem_of(url: str) -> str:
     """Why a text is no address, without any of the text; "" if it may be one."""
     rest = url.partition("://")[2]
+    try:
+        unquote(url, errors="strict").encode()
+    except UnicodeError:
+        return "it holds what is no text in UTF-8"
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in unquote(url)):
         return "it holds control characters"
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -87,9 +93,10 @@ def _problem_of(url: str) -> str:
 
 def _host_of(parts: SplitResult) -> str:
     """The host as it was written: names in `~/.ssh/config` may have capitals, which `hostname` makes small."""
-    host = parts.hostname or ""
-    at = parts.netloc.lower().rfind(host)
-    return parts.netloc[at : at + len(host)]
+    host = parts.netloc.rpartition("@")[2]
+    if host.startswith("["):  # an IPv6 address, perhaps with the interface, whose % is written %25 (RFC 6874)
+        return host[1:].partition("]")[0].replace("%25", "%")
+    return host.partition(":")[0]
 
 
 def _parts_of(url: str) -> SplitResult | None:
@@ -98,6 +105,7 @@ def _parts_of(url: str) -> SplitResult | None:
         parts = urlsplit(url)
         if parts.query:
             parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
-        return parts if parts.hostname and (parts.port is None or parts.port > 0) else None
+        usable = parts.hostname and (parts.port is None or parts.port > 0)
+        return parts if usable and _HOST.fullmatch(_host_of(parts)) else None
     except ValueError:
         return None

@@ -40,6 +40,7 @@ from .throttled import ThrottledStore
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<rest>.*)", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:")
+_MISTYPED = re.compile(r"(?:sftp|ftps?|s3|gs|az)(?:://|//[^/]*:[^/]*@)", re.IGNORECASE)
 _QUERY_VALUE = re.compile(r"(?<=[?&])([^=&#]+)=[^&#]*")
 _KNOWN: Final = "a path, file:, usb:, memory:, sftp:, ftp:, ftps:, s3:, gs: and az:"
 # Scheme to the module and class of its store, the package that it takes and the extra that brings it.
@@ -144,6 +145,13 @@ def _split(url: str) -> tuple[str, str]:
     if not url or "\0" in url:
         raise InputError(f"{url!r} is no address of a store: give {_KNOWN}.", code="invalid_url")
     match = _SCHEME.fullmatch(url)
+    if match is None and _MISTYPED.search(url):
+        # With a blank or a quotation mark before it an address would be a path, and its password a folder's name.
+        raise InputError(
+            "This holds the address of a server and does not begin with it: remove what stands before it, and write "
+            "scheme://user@host:port/path.",
+            code="invalid_url",
+        )
     return ("", url) if match is None else (match["scheme"].lower(), match["rest"])
 
 

@@ -22,7 +22,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
-from ...errors import StorePermissionError, StoreUnavailableError
+from ...errors import InputError, StorePermissionError, StoreUnavailableError
 from . import tls
 from .control import ControlConnection
 from .login import Login
@@ -83,6 +83,8 @@ class FtpClient(ControlConnection):
         options = self._login.options
         try:
             sock = socket.create_connection((self.host, self._login.port), options.connect_timeout_seconds)
+        except UnicodeError as error:
+            raise InputError(f"{self.url} names a host that no name can be: mend it.", code="invalid_url") from error
         except TimeoutError as error:
             raise timeout_error(self.url) from error
         except OSError as error:

@@ -148,6 +148,39 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         open_store(url, station="me")
 
 
+@pytest.mark.parametrize("before", [" ", "\t", '"', "'", "url="])
+@pytest.mark.parametrize("address", ["sftp://anna:geheim@host/p", "FTPS://anna:geheim@host", "s3//anna:geheim@bucket"])
+def test_an_address_with_something_before_it_is_no_path_with_a_password_in_it(
+    before: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for create in (False, True):
+        with pytest.raises(InputError) as caught:
+            open_store(before + address, create=create, station="me")
+        assert "geheim" not in "".join(traceback.format_exception(caught.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "$(x)", "`x`", "a;x", "a|x", '"x"', "a\\b"])
+def test_a_host_is_nothing_that_a_shell_would_take_for_something_else(host: str) -> None:
+    with pytest.raises(InputError):
+        RemoteAddress.parse(f"sftp://anna@{host}/path")
+
+
+@pytest.mark.parametrize("path", ["caf%E9", "caf\udce9", "%ED%A0%80"])
+def test_a_path_that_is_no_text_is_refused_and_not_another_path(path: str) -> None:
+    with pytest.raises(InputError, match="UTF-8"):
+        RemoteAddress.parse(f"sftp://host/{path}")
+    assert isinstance(redact_url(f"sftp://host/{path}"), str)
+
+
+def test_the_interface_of_an_address_of_ipv6() -> None:
+    for url in ("sftp://[FE80::1%25Eth0]:22/x", "sftp://[FE80::1%Eth0]:22/x"):
+        address = RemoteAddress.parse(url)
+        assert (address.host, address.port) == ("FE80::1%Eth0", 22)
+        assert address.shown == "sftp://[FE80::1%25Eth0]:22/x"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="these are good there")
 @pytest.mark.parametrize("url", ["C:\\backup", "c:backup", "file://server/share"])
 def test_addresses_of_windows_elsewhere(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

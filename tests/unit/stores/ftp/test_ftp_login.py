@@ -27,6 +27,13 @@ def login(url: str) -> Login:
     return Login.of(RemoteAddress.parse(url), StoreOptions())
 
 
+@pytest.mark.parametrize("host", ["a..b", "ü..x", "a" * 300])
+def test_a_host_that_no_name_can_be_is_said_to_be_one(host: str) -> None:
+    with pytest.raises(InputError) as caught:
+        FtpStore(RemoteAddress.parse(f"ftp://me:{WRONG}@{host}/x"), StoreOptions(connect_timeout_seconds=3))
+    assert WRONG not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize(
     ("url", "port", "secure", "implicit"),
     [
