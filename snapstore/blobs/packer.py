@@ -41,6 +41,7 @@ from ..format.pack import (
 )
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
 from ..stores.protocol import Block, ObjectBuilder, Store, begin_object, lanes_of
+from ..stores.wrapper import is_cancelled
 from ..types import RepositoryId
 from .naming import put_named, under_new_names
 from .sealer import SealedBlob
@@ -160,7 +161,7 @@ class PackWriter:
         self._open: dict[BlobKind, list[_OpenPack]] = {BlobKind.DATA: [], BlobKind.TREE: []}
         self._unindexed: list[IndexedPack] = []
         self._failed = False
-        self._uploads = Uploads(lanes_of(store)) if lanes_of(store) > 1 else None
+        self._uploads = Uploads(lanes_of(store), partial(is_cancelled, store)) if lanes_of(store) > 1 else None
         self.stored_bytes = 0
 
     def add(self, blob: SealedBlob) -> None:

@@ -6,7 +6,8 @@ Rules: each put has a thread of its own, which is gone when the put is over; a p
 millisecond. `begin` waits when as many as allowed are under way, so what they hold (temporary files) is bounded. What
 came of a put is told in the caller's thread, in his next call; so is its error, and that ends it all. Closing calls
 off: a put that asks `go_on` before it reads on ends there, and one that the store holds up ends with the store's
-time-out. For one thread at a time.
+time-out. A user who cancels does the same: packs may take minutes, and waiting for them ends at once. For one thread
+at a time.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ class _Upload:
 class Uploads:
     """Puts at the same time, at most `lanes`."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """`cancelled` tells whether the user wants everything to end; it is asked from all threads."""
         self._most = min(lanes, _MOST)
+        self._cancelled = cancelled
         self._under_way: list[_Upload] = []
         self._ended = threading.Event()
         self._called_off = threading.Event()
@@ -77,7 +80,7 @@ class Uploads:
 
     def go_on(self) -> None:
         """Raise OperationCancelledError if the puts under way were called off."""
-        if self._called_off.is_set():
+        if self._called_off.is_set() or self._cancelled():
             raise OperationCancelledError("The upload was called off. Run again: what was stored is found.")
 
     def close(self) -> None:
@@ -104,4 +107,5 @@ class Uploads:
                 upload.tell()
             if len(self._under_way) <= left:
                 return
+            self.go_on()
             self._ended.wait(_LOOK_SECONDS)

@@ -164,6 +164,11 @@ def set_cancelled(store: Store, cancelled: Callable[[], bool]) -> None:
         store = store.inner
 
 
+def is_cancelled(store: Store) -> bool:
+    """Whether the operation that uses the store is to end: what `set_cancelled` was given says so."""
+    return isinstance(store, StoreWrapper) and store.cancelled()
+
+
 def _never() -> bool:
     return False
 

@@ -83,7 +83,7 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     context = dossier.repository
     notes: list[str] = []
     try:
-        with first_look(dossier):
+        with meter.ending_waits(context.store), first_look(dossier):
             check_request(dossier, request)
             layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
             for path in layout.sources:

@@ -286,6 +286,25 @@ def test_called_off_is_asked_before_each_read() -> None:
         uploads.go_on()
 
 
+@pytest.mark.parametrize("step", ["begin another", "wait for all"])
+def test_a_cancel_ends_the_waiting_for_packs_and_their_reading(step: str) -> None:
+    cancelled = threading.Event()
+    uploads = Uploads(1, cancelled.is_set)
+
+    def put() -> None:
+        while True:
+            uploads.go_on()
+            time.sleep(0.001)
+
+    uploads.begin(put, lambda result: None)
+    timer = threading.Timer(0.05, cancelled.set)
+    timer.start()
+    with pytest.raises(OperationCancelledError):
+        uploads.wait() if step == "wait for all" else uploads.begin(put, lambda result: None)
+    uploads.close()
+    timer.join()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), MemoryError(), StopIteration()])
 def test_no_error_of_a_thread_is_lost(error: BaseException) -> None:
     def put() -> None:
