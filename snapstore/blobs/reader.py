@@ -5,8 +5,9 @@ means.
 
 Rules: bytes are returned only if their keyed hash is the h that was asked for. Every copy is tried before damage is
 reported. A blob that the index does not know makes the index look at the store once more: another station may have
-stored it meanwhile. What fails in a batch is tried again alone, so that one damaged blob spoils no other. From a remote
-store a batch is read side by side, and ahead of its use where somebody knows what comes next.
+stored it meanwhile. What fails in a batch is tried again alone, so that one damaged blob spoils no other; and a copy is
+called damaged only when the store itself gave it so once more, since it may have gone bad on the way, or in a cache.
+From a remote store a batch is read side by side, and ahead of its use where somebody knows what comes next.
 """
 
 from __future__ import annotations
@@ -190,10 +191,13 @@ class BlobReader:
         entry = copy.entry
         path = pack_path(copy.pack)
         self._packs.learn([copy])
-        stored = self._windows.read(path, copy.pack_size, entry.offset, entry.stored_size)
-        if stored_hash(stored) != entry.stored_hash:
+        for _ in range(2):
+            stored = self._windows.read(path, copy.pack_size, entry.offset, entry.stored_size)
+            if stored_hash(stored) == entry.stored_hash:
+                break
             self._windows.forget(path)
             self._packs.forget(path)
+        else:
             raise _damaged(path)
         sealed = stored[entry.child_size :]
         compressed = unseal_blob(content_key, entry.blob_id, entry.codec, sealed)

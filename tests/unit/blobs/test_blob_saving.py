@@ -223,6 +223,34 @@ def test_a_damaged_piece_is_asked_for_again(bench: Any) -> None:
     assert reader.load(plain_hash) == b"content"
 
 
+class BadOnce(StoreWrapper):
+    """Gives a wrong byte in each range of a pack, the first time."""
+
+    lanes: int = 1
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.given: set[tuple[str, int]] = set()
+
+    def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
+        data = super().get(name, offset=offset, size=size)
+        if not name.startswith("packs/") or (name, offset) in self.given:
+            return data
+        self.given.add((name, offset))
+        return bytes(byte ^ 1 for byte in data)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_what_went_bad_on_the_way_is_no_damage(bench: Any, lanes: int) -> None:
+    [plain_hash] = bench.save(b"content")
+    index = bench.loaded().index
+    bench.store = BadOnce(bench.store)
+    bench.store.lanes = lanes
+    assert bench.reader(index).load(plain_hash) == b"content"
+    bench.store.given.clear()
+    assert bench.reader(index).load_many([plain_hash]) == [b"content"]
+
+
 class Ranges(StoreWrapper):
     """Notes the ranges that are read."""
 
