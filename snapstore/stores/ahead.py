@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
-from ..errors import StoreError
+from ..errors import OperationCancelledError, StoreError
 from .protocol import Store, StoredObject, check_prefix, lanes_of
 from .wrapper import StoreWrapper
 
@@ -84,7 +84,8 @@ class AheadStore(StoreWrapper):
         self.inner.close()
 
     def _settle(self) -> None:
-        background, self._background = self._background, None
+        """Wait for the background, whichever of several threads comes first."""
+        background = self._background
         if background is not None:
             background.join()
 
@@ -101,7 +102,7 @@ class AheadStore(StoreWrapper):
 
 
 def meanwhile(store: Store, action: Callable[[], None]) -> None:
-    """Do something that nobody waits for, before anything else is put. Its StoreErrors are suppressed."""
+    """Do something that nobody waits for, before anything else is put. What keeps it from being done is no error."""
     if isinstance(store, AheadStore):
         store.meanwhile(action)
     else:
@@ -109,5 +110,5 @@ def meanwhile(store: Store, action: Callable[[], None]) -> None:
 
 
 def _quietly(action: Callable[[], None]) -> None:
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(StoreError, OperationCancelledError):  # a cancel is for whoever else uses the store
         action()

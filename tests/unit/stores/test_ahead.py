@@ -126,3 +126,26 @@ def test_what_is_done_meanwhile_is_over_before_a_put(far: Far) -> None:
     meanwhile(store, tidy)
     store.close()
     assert done.is_set()
+
+
+def test_all_puts_wait_for_what_is_done_meanwhile(far: Far) -> None:
+    store = AheadStore(far)
+    done = threading.Event()
+
+    def tidy() -> None:
+        time.sleep(0.1)
+        done.set()
+
+    seen: list[bool] = []
+
+    def put(number: int) -> None:
+        store.put(f"packs/c/{number}", b"3")
+        seen.append(done.is_set())
+
+    meanwhile(store, tidy)
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 4
