@@ -38,11 +38,11 @@ class WatchedStore(StoreWrapper):
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Packs are refused where there is no room; an index makes the count of what it has to name begin anew."""
-        is_pack = name.startswith(PACKS_FOLDER)
-        if is_pack:
-            self._check(size if size is not None else len(data) if isinstance(data, bytes) else MIB)
+        about = size if size is not None else len(data) if isinstance(data, bytes) else MIB
+        if name.startswith(PACKS_FOLDER):
+            self._check(about)
         self.inner.put(name, data, size=size)
-        self._count(name, size or 0)
+        self._count(name, about)
 
     def append(self, builder: ObjectBuilder, data: Block) -> None:
         """What is built is a pack, and takes its room from its first byte."""

@@ -38,7 +38,7 @@ def test_packs_are_refused_and_what_ends_a_snapshot_is_not(tmp_path: Path) -> No
     inner = Small(LocalStore(tmp_path))
     store = WatchedStore(inner)
     store.put("packs/a/first", bytes(KIB))
-    inner.free = FINISHING_BYTES + KIB
+    inner.free = FINISHING_BYTES + KIB + KIB // 64  # the last for the first one's line in the index
     store.put("packs/a/fits", bytes(KIB))
     with pytest.raises(StoreFullError, match="Earlier snapshots are unharmed"):
         store.put("packs/a/large", bytes(KIB + 1))
@@ -81,6 +81,17 @@ def test_more_is_kept_for_an_index_of_more_packs(tmp_path: Path) -> None:
         store.put("packs/a/x", b"1")
     store.put("index/0", b"1")
     store.put("packs/a/x", b"1")
+
+
+def test_packs_that_are_put_as_bytes_count_too(tmp_path: Path) -> None:
+    inner = Small(LocalStore(tmp_path))
+    inner.free = 1000 * MIB
+    store = WatchedStore(inner)
+    for number in range(2):
+        store.put(f"packs/a/{number}", bytes(32 * MIB))
+    inner.free = FINISHING_BYTES + MIB // 2
+    with pytest.raises(StoreFullError):
+        store.put("packs/a/x", b"1")
 
 
 def test_only_folders_are_watched(tmp_path: Path) -> None:
