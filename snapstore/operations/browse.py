@@ -25,6 +25,7 @@ from ..format.tree import (
     TreeEntry,
     decode_xattrs,
 )
+from ..stores.cached import uncached
 from ..types import Entry, EntryType, PlainHash
 from .clock import time_of
 from .context import DossierContext
@@ -144,12 +145,13 @@ def open_view(dossier: DossierContext, manifest: ReadManifest, private: PrivateH
     return SnapshotView(reader, node.entries[0])
 
 
-def reader_of(dossier: DossierContext) -> BlobReader:
-    """Return a reader for the dossier's blobs over the present index."""
+def reader_of(dossier: DossierContext, *, proving: bool = False) -> BlobReader:
+    """Return a reader for the dossier's blobs over the present index. If `proving`, what it reads the store holds."""
     context = dossier.repository
     loaded = context.index(refresh=False)
+    store = uncached(context.store) if proving else context.store
     return BlobReader(
-        context.store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1]
+        store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1]
     )
 
 

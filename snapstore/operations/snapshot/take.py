@@ -169,7 +169,7 @@ class _Run:
         dossier = self.dossier
         context, options = dossier.repository, self.request.options
         keys = dossier.epoch_keys()
-        reader = reader_of(dossier)
+        reader = reader_of(dossier, proving=options.force_read)
         sealing = SealingOptions(level=options.compression_level, verify=options.verify_writes)
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id, sealing)
         saver = BlobSaver(sealer, loaded.index, reader, set() if options.force_read else self.checked)

@@ -16,6 +16,7 @@ from far_store import AfterEffect, FarStore, threads_named
 from snapstore.blobs import packer
 from snapstore.errors import StoreError, StoreFullError, StoreUnavailableError
 from snapstore.limits import MIB
+from snapstore.types import SnapshotOptions
 
 FILES = 120
 
@@ -116,6 +117,21 @@ def test_uncertain_packs_and_indexes_are_put_again(lab: Any, small_packs: None, 
     assert len(far.names("put")) == len(set(far.names("put")))
     lab.assert_restores(lab.dossier(), lab.facts(), report.snapshot)
     assert lab.dossier().snapshot(lab.source).blobs_added == 0
+
+
+def test_reading_everything_proves_what_the_store_holds_and_not_the_cache(lab: Any) -> None:
+    write_files(lab)
+    far = FarStore(lab.store, seconds=0.0)
+    dossier = lab.dossier(store=far)
+    first = dossier.snapshot(lab.source)
+    assert len(list(dossier.entries("latest", secret=lab.secret))) > FILES, "now the cache has the trees"
+    for name in lab.names("packs"):
+        data = lab.store.get(name)
+        lab.store.delete(name)
+        lab.store.put(name, bytes(len(data) - 4096) + data[-4096:])
+    again = lab.dossier(store=far).snapshot(lab.source, options=SnapshotOptions(force_read=True))
+    assert again.blobs_added == first.blobs_added
+    lab.assert_restores(lab.unlocked("reader"), lab.facts(), again.snapshot)
 
 
 def test_a_restore_from_a_store_that_breaks_off_ends(lab: Any, small_packs: None, tmp_path: Path) -> None:
