@@ -154,10 +154,11 @@ class _Run:
         """Copy everything, publish it, and say so in a record."""
         notes: list[str] = []
         try:
-            for part in self._parts:
-                if part.there is not None and part.manifests and not self._tally.dry_run:
-                    drop_old_notes(part.there)
-                    notes.append(put_session_note(part.there))
+            busy = [part.there for part in self._parts if part.there is not None and part.manifests]
+            if busy and not self._tally.dry_run:
+                drop_old_notes(busy[0])  # those of all dossiers, so before the first new one
+                for there in busy:
+                    notes.append(put_session_note(there))
             if any(part.manifests for part in self._parts):
                 self._copy()
             if not self._tally.dry_run:

@@ -414,6 +414,28 @@ def test_a_cancel_ends_it_and_the_next_run_goes_on(begun: Any, target: Callable[
     begun.assert_restores(begun.dossier(store=store), begun.facts(), "latest")
 
 
+class NotesAtTheFirstPack(StoreWrapper):
+    """Counts the session notes that there are when the first pack comes."""
+
+    notes: int | None = None
+
+    def put(self, name: str, data: Any, *, size: int | None = None) -> None:
+        if self.notes is None and name.startswith("packs/"):
+            self.notes = len(list(self.list("sessions")))
+        super().put(name, data, size=size)
+
+
+def test_each_dossier_that_is_copied_has_its_note(begun: Any, target: Callable[[Store], str]) -> None:
+    store = twin_of(begun, target)
+    begun.write("more", b"more")
+    begun.dossier().snapshot(begun.source)
+    begun.open().create_dossier("letters", secret="amber and agate").snapshot(begun.source)
+    watching = NotesAtTheFirstPack(store)
+    begun.open().copy_to(begun.open(store=watching))
+    assert watching.notes == 2
+    assert list(store.list("sessions")) == []
+
+
 # --- damage ------------------------------------------------------------------------------------------------------
 
 
