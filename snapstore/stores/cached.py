@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..errors import StoreError
+from ..errors import DamageError, StoreError
 from ..limits import KIB, MIB
 from .protocol import Store, lanes_of
 from .wrapper import StoreWrapper
@@ -108,14 +108,14 @@ class CachedStore(StoreWrapper):
 
     def warm(self, names: Iterable[str]) -> None:
         """Fetch side by side those of the named objects that are not kept yet. An error is for who reads the object."""
-        missing = [name for name in names if _is_kept(name) and not self._file(name).exists()]
+        missing = [name for name in names if _is_kept(name) and not os.path.exists(self._file(name))]
         if len(missing) < 2:
             return
         with ThreadPoolExecutor(lanes_of(self.inner), thread_name_prefix="snapstore-warm") as workers:
             list(workers.map(self._try_to_get, missing))
 
     def _try_to_get(self, name: str) -> None:
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, DamageError):
             self.get(name)
 
     def _file(self, name: str, offset: int | None = None, size: int = 0) -> Path:
@@ -127,9 +127,10 @@ class CachedStore(StoreWrapper):
             if _hash(stored[_HASH_BYTES:]) != stored[:_HASH_BYTES]:
                 file.unlink()
                 return None
-            os.utime(file)
         except OSError:
             return None
+        with contextlib.suppress(OSError):  # a folder that can only be read serves as well
+            os.utime(file)
         return stored[_HASH_BYTES:]
 
     def _keep(self, file: Path, data: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstore.errors import ObjectNotFoundError
+from snapstore.errors import DamagedObjectError, ObjectNotFoundError
 from snapstore.stores.cached import CachedStore, forget_ranges, trees_of, uncached, warm
 from snapstore.stores.memory import MemoryStore
 from snapstore.stores.protocol import Store
@@ -72,6 +72,39 @@ def test_trees_are_kept_by_block_until_they_prove_damaged(cached: CachedStore, r
     forget_ranges(StoreWrapper(cached), "packs/a/one")
     assert trees.get("packs/a/one", offset=4 * MIB, size=7) == b"the end"
     assert len(gets(recorder)) == 3
+
+
+def test_a_folder_that_cannot_be_looked_into_costs_only_time(
+    cached: CachedStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ok/one", "ok/two"):
+        recorder.inner.put(name, name.encode())
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)  # what a folder without the right to search it does
+        warm(cached, ["ok/one", "ok/two"])
+    assert cached.get("ok/one") == b"ok/one"
+    count = len(gets(recorder))
+    monkeypatch.setattr(os, "utime", refuse)  # a read-only file system
+    for _ in range(2):
+        assert cached.get("ok/one") == b"ok/one"
+    assert len(gets(recorder)) == count
+
+
+def test_damage_found_ahead_is_for_who_reads_the_object(tmp_path: Path) -> None:
+    class Damaged(Recorder):
+        lanes = 4
+
+        def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
+            raise DamagedObjectError(f"{name} is too short")
+
+    store = CachedStore(Damaged(MemoryStore()), tmp_path / "cache", fits=fits)
+    warm(store, ["ok/one", "ok/two"])
+    with pytest.raises(DamagedObjectError):
+        store.get("ok/one")
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"x" * 100, None])
