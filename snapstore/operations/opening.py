@@ -26,7 +26,7 @@ from ..errors import (
     TamperedError,
 )
 from ..format.config import Config, decode_config, encode_config, unite_configs
-from ..format.names import name_matches, object_path
+from ..format.names import HASH_DIGITS, name_matches, object_path
 from ..limits import KDF_ITERATIONS, KDF_MAX_ITERATIONS, KDF_MIN_MEMORY_KIB, KDF_NEW_MEMORY_KIB
 from ..station import RepositoryKeys, StateFolder
 from ..station.keyring import RepositoryEpoch
@@ -155,11 +155,21 @@ def withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> No
         if any(other < name for other in others):
             break
         time.sleep(_WITHDRAWAL_PAUSE_SECONDS)
-    store.delete(object_path("config", name))
+    _delete_config(store, name)
     raise RepositoryExistsError(
         f"Another station made a repository in {store.url} at the same moment; this one withdrew. "
         "Open that one, or try again if there is none."
     )
+
+
+def _delete_config(store: Store, name: str) -> None:
+    """Delete our config, with what is there of puts whose answers were lost: the same bytes under other names."""
+    same = [
+        item.name for item in store.list("config") if item.name.startswith(object_path("config", name[:HASH_DIGITS]))
+    ]
+    for found in same:
+        with contextlib.suppress(ObjectNotFoundError):
+            store.delete(found)
 
 
 def _other_configs(store: Store, name: str, repository_id: RepositoryId) -> list[str]:

@@ -15,6 +15,7 @@ import compare_trees
 import pytest
 
 import snapstore
+from snapstore.crypto.derivation import digest
 from snapstore.errors import (
     DamagedObjectError,
     DossierExistsError,
@@ -30,9 +31,14 @@ from snapstore.errors import (
 from snapstore.format.config import decode_config
 from snapstore.format.keyset import decode_keyset
 from snapstore.format.manifest import decode_manifest
+from snapstore.format.names import new_name, object_path
 from snapstore.format.record import RecordType, ids_payload
+from snapstore.operations import opening
 from snapstore.operations.context import DossierContext
+from snapstore.operations.opening import init_repository
 from snapstore.operations.records import put_record
+from snapstore.station import StateFolder
+from snapstore.stores.local import LocalStore
 from snapstore.testing import Recorder, StoreWrapper, WithoutBuilders
 from snapstore.types import SnapshotId, SnapshotOptions
 
@@ -279,6 +285,34 @@ def test_of_four_that_make_a_repository_at_most_one_stays(tmp_path: Path, attemp
     for number in range(5):
         with snapstore.open(medium, state_dir=tmp_path / f"state {number}") as repository:
             assert not ids or {repository.id} == ids
+
+
+class LostConfig(StoreWrapper):
+    """Stores the first config without an answer; after the second another station's is there as well."""
+
+    puts = 0
+    other = b""
+
+    def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
+        super().put(name, data, size=size)
+        self.puts += name.startswith("config/")
+        if self.puts == 1 and name.startswith("config/"):
+            raise StoreError("the answer was lost", code="put_uncertain")
+        if self.puts == 2:
+            super().put(object_path("config", new_name(digest(self.other))), self.other)
+
+
+def test_who_withdraws_takes_back_a_config_whose_put_was_uncertain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_WITHDRAWAL_PAUSE_SECONDS", 0)
+    snapstore.init(tmp_path / "other", protected=False, state_dir=tmp_path / "s1", kdf_seconds=0).close()
+    store = LostConfig(LocalStore(tmp_path / "medium", create=True))
+    store.other = next((tmp_path / "other" / "config").iterdir()).read_bytes()
+    with pytest.raises(RepositoryExistsError):
+        init_repository(store, StateFolder(tmp_path / "s2"), protected=False, share=True, kdf_seconds=0)
+    assert store.puts == 2
+    assert [path.read_bytes() for path in (tmp_path / "medium" / "config").iterdir()] == [store.other]
 
 
 def test_nine_snapshots_by_three_threads(lab: Any, tmp_path: Path) -> None:
