@@ -5,7 +5,8 @@ Here: `LoopThread` and `shared_loop`. Not here: any of that work.
 Rules: the thread starts with the first store that needs it and ends with the last one that is closed; stores that are
 never closed do not keep a program from ending. A child of a fork finds no thread and starts its own: what it
 inherited belongs to its parent and is left alone. Waiting is cut into slices, since Windows takes no Ctrl-C while a
-thread waits for a lock; what was being waited for is then cancelled.
+thread waits for a lock; what was being waited for is then cancelled. That a connection broke is told to who waits for
+it, so asyncio's own warnings about it, line by line on a terminal, are left out of the log.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Coroutine
@@ -21,6 +23,12 @@ from typing import Any, Final, TypeVar
 
 WAIT_SLICE_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 2.0
+THREAD_NAME: Final = "snapstore-sftp"
+_BROKEN: Final = {
+    "socket.send() raised exception.",
+    "pipe closed by peer or os.write(pipe, data) raised exception.",
+}
+"""What asyncio says of each write between the break of a connection and the moment in which it tells of it."""
 
 T = TypeVar("T")
 
@@ -36,7 +44,8 @@ class LoopThread:
         self.pid = os.getpid()
         self.users = 0
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="snapstore-sftp", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
+        logging.getLogger("asyncio").addFilter(_is_news)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -110,6 +119,10 @@ def keep_inherited(thing: object) -> None:
 
 async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.threadName != THREAD_NAME or record.msg not in _BROKEN
 
 
 def _after_fork() -> None:
