@@ -15,9 +15,8 @@ from typing import Final
 from ..crypto.derivation import digest
 from ..errors import StoreError
 from ..format.names import new_name
-from ..stores.protocol import Store
+from ..stores.protocol import PUT_UNCERTAIN, Store
 
-PUT_UNCERTAIN: Final = "put_uncertain"
 _NAMES_TRIED: Final = 3
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from ..errors import StoreError
 from ..limits import MAX_OBJECT_BYTES
 from .building import LocalBuilder
 from .media import medium_at
@@ -35,6 +34,7 @@ from .protocol import (
     check_station,
     existing_name_error,
     missing_object_error,
+    oversized_object_error,
     short_object_error,
 )
 from .readback import BLOCK_BYTES, READ_FLAGS, flush_folder, read_fully
@@ -173,11 +173,7 @@ class LocalStore:
             raise missing_object_error(name, self.url)
         wanted = max(status.st_size - offset, 0) if size is None else size
         if wanted > MAX_OBJECT_BYTES:
-            raise StoreError(
-                f"Object {name} in {self.url} has {status.st_size} bytes, more than any object: it was not put there "
-                "by snapstore. Check the repository.",
-                code="object_too_large",
-            )
+            raise oversized_object_error(name, self.url, status.st_size)
         if offset + wanted > status.st_size:
             raise short_object_error(name, self.url, offset + wanted, status.st_size)
         if offset:

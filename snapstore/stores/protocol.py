@@ -14,11 +14,19 @@ Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
   files are never returned, never an error, never touched;
 - every method may be called from several threads at once;
 - failures are `StoreError`s that say what, where, and the next step.
+
+Remote stores keep two more, on which `RetryingStore` and everyone who makes names rely:
+- what was put counts when the server has confirmed it, the size that it reports is right, and what is small
+  (`REMOTE_READ_BACK_BYTES`) was read back. Nothing can show that the server has it on its disk, but the sync of SFTP;
+- a `put` that raises a `retryable` error has not used the name, and never will: it may be put under it again. One of
+  which nobody can tell raises the code "put_uncertain", which is not retryable: the object may be there, or come to
+  be there, so only who makes names can put it again, under a new one.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,8 +37,10 @@ from ..limits import MAX_OBJECT_BYTES, NAME_ELEMENT_MAX_CHARS, NAME_MAX_ELEMENTS
 
 README_NAME: Final = "README.txt"
 TEMPORARY_FOLDER: Final = "tmp"
+PUT_UNCERTAIN: Final = "put_uncertain"
 STATION_MAX_CHARS: Final = 26  # a station's id in base32hex; leaves room for "-" and five random digits in an element
 
+_RANDOM_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 _ELEMENT = re.compile(rf"[0-9a-z]{{1,{NAME_ELEMENT_MAX_CHARS}}}", re.ASCII)
 # Windows opens a device, not a file, under these names, in any folder.
 _DEVICES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.ASCII)
@@ -54,7 +64,8 @@ class Store(Protocol):
         ...
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
-        """Store an object. When this returns it is whole, durable, and seen by all; after an error it is not there.
+        """Store an object. When this returns it is whole, durable, and seen by all; after an error it is not there,
+        unless the code is "put_uncertain", which remote stores may raise (see the module).
 
         A file is taken from its current position to its end, must be seekable, and may be read more than once; `size`
         says how many bytes to expect, and any other number is an `InputError`. A name that exists is refused with
@@ -237,6 +248,12 @@ def check_station(station: str) -> str:
     return station
 
 
+def new_temporary(station: str) -> str:
+    """A name in tmp/ for an unfinished upload of that station, which nobody else uses."""
+    random = "".join(secrets.choice(_RANDOM_DIGITS) for _ in range(5))
+    return f"{TEMPORARY_FOLDER}/{station}-{random}"
+
+
 def existing_name_error(name: str, url: str) -> InputError:
     """What `put` raises for a name that is in use."""
     return InputError(
@@ -256,6 +273,22 @@ def short_object_error(name: str, url: str, wanted: int, size: int) -> DamagedOb
         f"Object {name} in {url} has {size} bytes and {wanted} are needed: restore it from another medium.",
         code="object_too_short",
         object_name=name,
+    )
+
+
+def oversized_object_error(name: str, url: str, size: int) -> StoreError:
+    """What `get` raises for more bytes than an object may have."""
+    return StoreError(
+        f"Object {name} in {url} has {size} bytes, more than any object: it was not put there by snapstore. Check the "
+        "repository.",
+        code="object_too_large",
+    )
+
+
+def uncertain_put_error(name: str, url: str, why: str) -> StoreError:
+    """What the `put` of a remote store raises where nobody can tell whether the object got its name."""
+    return StoreError(
+        f"Whether object {name} is in {url} is not known: {why}. Put it again under a new name.", code=PUT_UNCERTAIN
     )
 
 

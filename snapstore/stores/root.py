@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -27,10 +26,9 @@ from typing import Final
 from ..errors import InputError, StoreUnavailableError
 from .files import extended_path
 from .oserrors import translated, vanished
-from .protocol import TEMPORARY_FOLDER, check_station
+from .protocol import TEMPORARY_FOLDER, check_station, new_temporary
 from .readback import flush_folder
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 WRITE_FLAGS: Final = os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -132,7 +130,6 @@ class StoreRoot:
         """A new file in tmp/, open for writing, and its path."""
         self.make_folder(TEMPORARY_FOLDER)
         while True:
-            random = "".join(secrets.choice(_DIGITS) for _ in range(5))
-            path = self.path(f"{TEMPORARY_FOLDER}/{self._station}-{random}")
+            path = self.path(new_temporary(self._station))
             with contextlib.suppress(FileExistsError):
                 return os.open(path, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path

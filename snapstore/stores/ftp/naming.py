@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,14 @@ from typing import Final
 
 from ...errors import SnapstoreError, StoreError, StoreUnavailableError
 from ...limits import REMOTE_READ_BACK_BYTES
-from ..protocol import TEMPORARY_FOLDER, existing_name_error, read_back_error
+from ..protocol import (
+    PUT_UNCERTAIN,
+    TEMPORARY_FOLDER,
+    existing_name_error,
+    new_temporary,
+    read_back_error,
+    uncertain_put_error,
+)
 from ..source import ObjectSource
 from .client import FtpClient
 from .place import Place
@@ -32,8 +38,8 @@ from .questions import size_of
 from .replies import RefusedError, refused_error
 from .transfers import BLOCK_BYTES, download, upload
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 _FIRST_WAIT_SECONDS: Final = 0.3
+_ANSWER_LOST: Final = "the connection was lost as it got its name"
 
 _being_named: Final[set[tuple[str, str]]] = set()
 _naming_changed: Final = threading.Condition()
@@ -66,7 +72,7 @@ class Writer:
 
     def put(self, name: str, source: ObjectSource) -> None:
         """Store an object under a name that is free."""
-        temporary = self._new_temporary()
+        temporary = new_temporary(self._station)
         try:
             self._pool.run(partial(self._upload, name=name, temporary=temporary, source=source))
             with _alone_at(self._url, name):
@@ -74,10 +80,6 @@ class Writer:
         except BaseException as error:
             self._remove(temporary, error)
             raise
-
-    def _new_temporary(self) -> str:
-        random = "".join(secrets.choice(_DIGITS) for _ in range(5))
-        return f"{TEMPORARY_FOLDER}/{self._station}-{random}"
 
     def _upload(self, client: FtpClient, *, name: str, temporary: str, source: ObjectSource) -> None:
         path = self._place.path(client, temporary)
@@ -131,7 +133,7 @@ class Writer:
                 last = error
             if not isinstance(last, StoreUnavailableError):
                 break
-        raise _uncertain(name, self._url) from last
+        raise uncertain_put_error(name, self._url, _ANSWER_LOST) from last
 
     def _rename_once(self, client: FtpClient, *, attempt: _Attempt) -> None:
         name, place = attempt.name, self._place
@@ -140,7 +142,7 @@ class Writer:
             if self._is_named(client, path, attempt):
                 return
             if attempt.sent and size_of(client, temporary) is None:
-                raise _uncertain(name, self._url)
+                raise uncertain_put_error(name, self._url, _ANSWER_LOST)
             place.in_folder(client, name.rpartition("/")[0], lambda: _send_rename(client, temporary, path, attempt))
         except RefusedError as refusal:
             if self._is_named(client, path, attempt):
@@ -155,7 +157,7 @@ class Writer:
         if not attempt.sent:
             raise existing_name_error(attempt.name, self._url)
         if found != attempt.size:
-            raise _uncertain(attempt.name, self._url)
+            raise uncertain_put_error(attempt.name, self._url, _ANSWER_LOST)
         return True
 
     def _remove(self, temporary: str, error: BaseException) -> None:
@@ -166,7 +168,7 @@ class Writer:
             self._pool.run(lambda client: client.voidcmd(f"DELE {self._place.path(client, temporary)}"))
 
 
-_SILENT: Final = frozenset({"store_timeout", "put_uncertain", "store_unreachable", "store_closed"})
+_SILENT: Final = frozenset({"store_timeout", PUT_UNCERTAIN, "store_unreachable", "store_closed"})
 
 
 class _Attempt:
@@ -187,11 +189,3 @@ def _send_rename(client: FtpClient, temporary: str, path: str, attempt: _Attempt
     except RefusedError:
         attempt.sent = before  # this one did not come about
         raise
-
-
-def _uncertain(name: str, url: str) -> StoreError:
-    return StoreError(
-        f"Whether {name} came to be in {url} could not be found out: the connection was lost as it got its name. "
-        "Store the object under another name.",
-        code="put_uncertain",
-    )

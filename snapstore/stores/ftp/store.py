@@ -33,6 +33,7 @@ from ..protocol import (
     is_folder,
     is_name,
     missing_object_error,
+    oversized_object_error,
     short_object_error,
 )
 from ..source import ObjectSource
@@ -207,11 +208,7 @@ class FtpStore:
         if end > stored:
             raise short_object_error(name, self._url, end, stored)
         if end - offset > MAX_OBJECT_BYTES:
-            raise StoreError(
-                f"Object {name} in {self._url} has {stored} bytes, more than any object: it was not put there "
-                "by snapstore. Check the repository.",
-                code="object_too_large",
-            )
+            raise oversized_object_error(name, self._url, stored)
         return end - offset
 
     def _size(self, client: FtpClient, name: str) -> int:

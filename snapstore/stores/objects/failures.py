@@ -169,15 +169,6 @@ def store_error(failure: Failure, doing: str, *, scheme: str, bucket: str, where
     return _refusal(failure, said, scheme=scheme) or _answer(failure, said, scheme=scheme, bucket=bucket)
 
 
-def uncertain_error(name: str, where: str) -> StoreError:
-    """What `put` raises where nobody can say whether the object was stored."""
-    return StoreError(
-        f"Whether object {name} was stored in {where} is not known: its answer was lost. Put it under a new name.",
-        code="put_uncertain",
-        retryable=False,
-    )
-
-
 def setup_error(failure: Failure, scheme: str) -> InputError:
     """The error for settings that obstore cannot make a client of."""
     if failure.variant == "InvalidCertificate":

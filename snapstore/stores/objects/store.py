@@ -39,13 +39,15 @@ from ..protocol import (
     missing_object_error,
     read_back_error,
     short_object_error,
+    uncertain_put_error,
 )
 from ..source import ObjectSource
 from .bucket import PAGE_ITEMS, Bucket, Page, RequestFailedError
-from .failures import Failure, store_error, uncertain_error
+from .failures import Failure, store_error
 from .place import Place
 
 _LOOK_FOLDER: Final = "config"  # small in every repository
+_ANSWER_LOST: Final = "the answer to it was lost"
 
 
 class ObjectStorageStore:
@@ -102,7 +104,9 @@ class ObjectStorageStore:
         if failure is not None:
             if failure.exists:
                 raise existing_name_error(name, self._url)
-            raise self._error(failure, doing) if failure.put_refused else uncertain_error(name, self._url)
+            if failure.put_refused:
+                raise self._error(failure, doing)
+            raise uncertain_put_error(name, self._url, _ANSWER_LOST)
         self._see_stored(name, content)
 
     def get(self, name: str, *, offset: int = 0, size: int | None = None) -> bytes:
@@ -209,7 +213,7 @@ class ObjectStorageStore:
                 same = self._bucket.size(key) == len(content)
         except RequestFailedError as error:
             if not error.failure.absent:
-                raise uncertain_error(name, self._url) from None
+                raise uncertain_put_error(name, self._url, _ANSWER_LOST) from None
             same = False
         if not same:
             self._deleted(name)  # as well as can be

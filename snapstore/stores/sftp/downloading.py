@@ -16,7 +16,7 @@ from typing import Final
 
 from ...errors import StoreError, StoreUnavailableError
 from ...limits import KIB, MAX_OBJECT_BYTES, MIB
-from ..protocol import missing_object_error, short_object_error
+from ..protocol import missing_object_error, oversized_object_error, short_object_error
 from . import wire
 from .failures import refused, vanished
 from .pool import Connection, Pool, check_root, is_absent
@@ -67,7 +67,7 @@ class _Download:
             if offset > total:
                 raise short_object_error(self._name, self._pool.url, offset, total)
             if total - offset > MAX_OBJECT_BYTES:
-                raise self._too_large(total)
+                raise oversized_object_error(self._name, self._pool.url, total)
             return await self._joined(handle, offset, min(total - offset, SMALL_BYTES), replies), total
         finally:
             if not self._client.broken:
@@ -111,7 +111,7 @@ class _Download:
                 if end > total:
                     raise short_object_error(self._name, self._pool.url, end, total)
                 if size > MAX_OBJECT_BYTES:
-                    raise self._too_large(total)
+                    raise oversized_object_error(self._name, self._pool.url, total)
             parts.append(await self._joined(handle, start, wanted, replies))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -177,13 +177,6 @@ class _Download:
     def _cut_short(self) -> StoreUnavailableError:
         return StoreUnavailableError(
             f"Could not read {self._name} in {self._pool.url}: the transfer ended before the object does. Try again."
-        )
-
-    def _too_large(self, total: int) -> StoreError:
-        return StoreError(
-            f"Object {self._name} in {self._pool.url} has {total} bytes, more than any object: it was not put there by "
-            "snapstore. Check the repository.",
-            code="object_too_large",
         )
 
 

@@ -110,16 +110,6 @@ def no_folder(where: str) -> InputError:
     return InputError(f"{where} is a file: name the folder that is to hold the store.", code="not_a_folder")
 
 
-def uncertain(name: str, where: str, why: str) -> StoreError:
-    """The error for an object of which nobody knows whether it got its name."""
-    return StoreError(
-        f"Whether object {name} is in {where} is not known, as the connection was lost while it got its name ({why}). "
-        "Put it again under a new name.",
-        code="put_uncertain",
-        retryable=False,
-    )
-
-
 def _reason(status: wire.Status) -> str:
     said = status.text.strip().rstrip(".")
     words = _WORDS.get(status.code, f"the server refused (status {status.code})")

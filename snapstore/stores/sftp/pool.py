@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Final
 
 from ...errors import StoreError
-from ..protocol import TEMPORARY_FOLDER
 from . import wire
 from .client import Counters, Disconnected, SftpClient
 from .connecting import Link, Login, connect
@@ -29,7 +27,6 @@ from .failures import absent, disconnected, no_folder, refused
 HANDLES_KEPT: Final = 8  # of each connection
 HANDLE_IDLE_SECONDS: Final = 20.0  # then it is closed: a server on Windows deletes no open file
 CLOSE_SECONDS: Final = 2.0
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 
 
 class Place:
@@ -43,17 +40,12 @@ class Place:
             path = path[3:] or "."
         self._root = path or "/"
         self._start = f"{path}/"
-        self._station = station
+        self.station = station
         self.url = url
 
     def path(self, name: str) -> bytes:
         """The path of an object, or of a folder; "" is the store's own folder."""
         return (self._start + name if name else self._root).encode()
-
-    def new_temporary(self) -> str:
-        """A name in tmp/ that nobody has."""
-        random = "".join(secrets.choice(_DIGITS) for _ in range(5))
-        return f"{TEMPORARY_FOLDER}/{self._station}-{random}"
 
 
 class OpenFile:

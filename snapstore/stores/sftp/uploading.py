@@ -24,10 +24,10 @@ from weakref import WeakValueDictionary
 
 from ...errors import StoreError, StorePermissionError, StoreUnavailableError
 from ...limits import REMOTE_READ_BACK_BYTES
-from ..protocol import Block, existing_name_error, read_back_error
+from ..protocol import PUT_UNCERTAIN, Block, existing_name_error, new_temporary, read_back_error, uncertain_put_error
 from . import wire
 from .client import Batch, Disconnected, SftpClient
-from .failures import PasswordWanted, no_room, refused, uncertain, vanished
+from .failures import PasswordWanted, no_room, refused, vanished
 from .pool import Connection, Pool, check_root, is_absent
 
 WINDOW_BYTES: Final = 4 << 20  # under way at once: 50 ms at 80 MB/s, which is more than OpenSSH's own window
@@ -50,11 +50,12 @@ class Upload:
         self._name = name
         self._size = size
         self._doing = f"store {name}"
-        self._temporary = pool.place.new_temporary()
+        self._temporary = new_temporary(pool.place.station)
         self._old = pool.place.path(self._temporary)
         self._new = pool.place.path(name)
         self._handle: bytes | None = None
         self._exists = False
+        self._answer_lost = False
         self._written = 0
         self._batches: deque[tuple[Batch, int]] = deque()
         self._under_way = 0
@@ -107,24 +108,13 @@ class Upload:
 
     async def publish(self, find: Find) -> None:
         """Give the object its name. `find` gives a new connection, should this one break."""
-        lock = _naming.setdefault((self._pool.url, self._name), asyncio.Lock())
-        async with lock:
-            lost = False
-            for attempt in range(RENAMES):
-                try:
-                    (reply,) = await self._client.ask([self._rename(posix=False)])
-                    if isinstance(reply, wire.Status) and reply.code == wire.OP_UNSUPPORTED:
-                        reply = await self._rename_otherwise(reply)
-                    if isinstance(reply, wire.Status) and reply.code == wire.OK:
-                        break
-                except Disconnected as error:
-                    lost = True
-                    reply = None
-                    await self._reconnect(find, error)
-                if await self._is_named(reply, find, lost=lost, last=attempt == RENAMES - 1):
-                    break
-            else:
-                raise uncertain(self._name, self._pool.url, "it was tried several times")
+        async with _naming.setdefault((self._pool.url, self._name), asyncio.Lock()):
+            try:
+                await self._rename_until_clear(find)
+            except StoreError as error:
+                if self._answer_lost and error.code != PUT_UNCERTAIN:  # it may have the name: no second try may use it
+                    raise self._uncertain(f"looking for it failed ({error})") from error
+                raise
         self._exists = False
         self._pool.folders.update((self._name.rpartition("/")[0], self._temporary.rpartition("/")[0]))
 
@@ -227,6 +217,27 @@ class Upload:
     def _rename(self, *, posix: bool) -> wire.Request:
         return wire.extended(wire.POSIX_RENAME, self._old, self._new) if posix else wire.rename(self._old, self._new)
 
+    async def _rename_until_clear(self, find: Find) -> None:
+        """Rename until it is known that it was done."""
+        for attempt in range(RENAMES):
+            try:
+                reply: wire.Reply | None = await self._rename_as_offered()
+                if isinstance(reply, wire.Status) and reply.code == wire.OK:
+                    return
+            except Disconnected as error:
+                self._answer_lost = True
+                reply = None
+                await self._reconnect(find, error)
+            if await self._is_named(reply, find, last=attempt == RENAMES - 1):
+                return
+        raise self._uncertain("it was tried several times")
+
+    async def _rename_as_offered(self) -> wire.Reply:
+        (reply,) = await self._client.ask([self._rename(posix=False)])
+        if isinstance(reply, wire.Status) and reply.code == wire.OP_UNSUPPORTED:
+            return await self._rename_otherwise(reply)
+        return reply
+
     async def _rename_otherwise(self, reply: wire.Reply) -> wire.Reply:
         """On a server without a rename that refuses: look, then use the one that overwrites."""
         if wire.POSIX_RENAME not in self._client.extensions:
@@ -243,33 +254,32 @@ class Upload:
         final, temporary = (reply if isinstance(reply, wire.Attributes) else None for reply in replies)
         return final, temporary
 
-    async def _is_named(self, reply: wire.Reply | None, find: Find, *, lost: bool, last: bool) -> bool:
+    async def _is_named(self, reply: wire.Reply | None, find: Find, *, last: bool) -> bool:
         """See what a rename that was refused, or whose answer is lost, has done; False is to try it again."""
         try:
             final, temporary = await self._look()
         except Disconnected as error:
             await self._reconnect(find, error)
             return False
-        if lost:
+        if self._answer_lost or reply is None:
             return await self._is_named_after_loss(final, temporary)
         if final is not None:
             raise existing_name_error(self._name, self._pool.url)
-        if reply is None or temporary is None or last or not (is_absent(reply) or _is_failure(reply)):
-            raise refused(reply, self._doing, self._pool.url) if reply else self._gone()
-        if temporary is not None:  # its folder may have been taken away since it was made
-            await self._client.ask(self._folders(missing_only=False))
+        if temporary is None or last or not (is_absent(reply) or _is_failure(reply)):
+            raise refused(reply, self._doing, self._pool.url)
+        await self._client.ask(self._folders(missing_only=False))  # one may have been taken away since it was made
         return False
 
     async def _is_named_after_loss(self, final: wire.Attributes | None, temporary: wire.Attributes | None) -> bool:
         if final is not None and temporary is None:
             if final.size == self._size:
                 return True
-            raise uncertain(self._name, self._pool.url, f"another object of {final.size} bytes has it")
+            raise self._uncertain(f"another object of {final.size} bytes has it")
         if final is not None:  # OpenSSH makes a link and then removes the old name: it may be just between the two
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             return False
         if temporary is None:
-            raise uncertain(self._name, self._pool.url, "neither it nor its temporary is there")
+            raise self._uncertain("neither it nor its temporary is there")
         return False
 
     async def _reconnect(self, find: Find, error: Disconnected) -> None:
@@ -278,7 +288,10 @@ class Upload:
         except StoreError as second:
             self._pool.leftovers.discard(self._temporary)
             self._exists = False  # what it is called by now is not known, so nothing of it is removed
-            raise uncertain(self._name, self._pool.url, f"{error.reason}, and it could not be asked again") from second
+            raise self._uncertain(f"the server could not be asked again ({error.reason})") from second
+
+    def _uncertain(self, why: str) -> StoreError:
+        return uncertain_put_error(self._name, self._pool.url, f"the answer to its renaming was lost, and {why}")
 
     def _gone(self) -> StoreUnavailableError:
         return StoreUnavailableError(

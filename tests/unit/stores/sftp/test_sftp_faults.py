@@ -226,6 +226,25 @@ def test_nobody_knows_what_became_of_a_rename(
     assert {found.name for found in store.list("packs")} == {"packs/a/one", "packs/a/three"}
 
 
+def test_a_server_that_will_not_say_what_became_of_a_rename(
+    sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sshd)
+    store.put("packs/a/one", b"x")
+    losing = LosingAnswers(monkeypatch, sent=True)
+
+    def refuse_to_look(reply: wire.Reply) -> wire.Reply:
+        sized = isinstance(reply, wire.Attributes) and reply.is_file
+        return wire.Status(code=wire.FAILURE, text="I/O error") if sized and not losing.left else reply
+
+    with monkeypatch.context() as patch:
+        lying(patch, refuse_to_look)
+        with pytest.raises(StoreError, match="I/O error") as caught:
+            store.put("packs/a/two", b"y")
+    assert (caught.value.code, caught.value.retryable) == ("put_uncertain", False)  # the name is used already
+    assert store.get("packs/a/two") == b"y"
+
+
 def test_a_name_taken_meanwhile_is_not_overwritten(
     sshd: SshServer,
     proftpd: SshServer,
