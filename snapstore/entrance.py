@@ -1,6 +1,6 @@
 """The two ways to a repository: `init` makes one, `open` opens one.
 
-Here: both, as functions. Not here: what a repository can do (repository.py), and how addresses become stores
+Here: both, as functions. Not here: what a repository can do (repository/), and how addresses become stores
 (stores/url.py).
 
 Rules: what a store has to say to its user (that a password travels in clear) is among the repository's problems. No

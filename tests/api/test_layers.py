@@ -167,7 +167,7 @@ def test_only_the_command_reads_the_environment() -> None:
         ("operations/snapshot.py", "snapstore", "repository", "imports go down"),
         ("operations/snapshot.py", "snapstore", "Repository", "the front door"),
         ("operations/snapshot.py", "snapstore", "errors", None),
-        ("repository.py", "snapstore.operations.snapshot", "take", None),
+        ("repository/dossier.py", "snapstore.operations.snapshot", "take", None),
         ("cli/main.py", "snapstore", "Repository", None),
     ],
 )

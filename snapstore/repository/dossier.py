@@ -1,12 +1,10 @@
-"""Repository and Dossier: what an application holds in its hands.
+"""Dossier: one client's files, their history and their secret.
 
-Here: two facades whose methods only pass on what they are given. Not here: how one gets there (entrance.py), and any
-work.
+Here: a facade whose methods only pass on what they are given. Not here: any work.
 
-Operations are imported when they are first called, so that a program which embeds this starts quickly.
-
-Rules: objects may be used from several threads. A `Dossier` that was unlocked keeps the dossier's private keys in
-memory until `lock()` or the end of the object; it never keeps the secret."""
+Rules: operations are imported when they are first called. Objects may be used from several threads. A `Dossier` that
+was unlocked keeps the dossier's private keys in memory until `lock()` or the end of the object; it never keeps the
+secret."""
 
 from __future__ import annotations
 
@@ -15,17 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from .progress import Cancel, Progress
-from .types import (
+from ..progress import Cancel, Progress
+from ..types import (
     CopyMode,
     CopyReport,
     DossierId,
-    DossierInfo,
     Entry,
     HistoryReview,
-    MediumId,
-    Problem,
-    RepositoryId,
     RestoreOptions,
     RestoreReport,
     Snapshot,
@@ -37,134 +31,13 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .format.keyset import PrivateHalves
-    from .operations.browse import SnapshotView
-    from .operations.context import DossierContext, RepositoryContext
-    from .stores.options import StoreOptions
+    from ..format.keyset import PrivateHalves
+    from ..operations.browse import SnapshotView
+    from ..operations.context import DossierContext, RepositoryContext
+    from ..stores.options import StoreOptions
+    from .repository import Repository
 
 PathLike = str | os.PathLike[str]
-
-
-class Repository:
-    """A repository that was made by `init` or opened by `open`. A context manager."""
-
-    def __init__(self, context: RepositoryContext) -> None:
-        """For `snapstore.init` and `snapstore.open`, which callers use."""
-        self._context = context
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Repository({self.url!r})"
-
-    @property
-    def url(self) -> str:
-        """The address, fit to be printed: without passwords."""
-        return self._context.store.url
-
-    @property
-    def id(self) -> RepositoryId:
-        """16 bytes; the same on every copy of the repository."""
-        return self._context.config.repository_id
-
-    @property
-    def medium_id(self) -> MediumId:
-        """16 bytes; another one on every copy of the repository."""
-        return self._context.config.medium_id
-
-    @property
-    def protected(self) -> bool:
-        """Whether every dossier has a secret."""
-        return self._context.config.protected
-
-    @property
-    def shared(self) -> bool:
-        """Whether dossiers share the storage of large equal files."""
-        return self._context.config.sharing
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What opening found and did not stop at, such as one of several configuration objects being damaged."""
-        return tuple(self._context.problems)
-
-    def create_dossier(self, name: str, *, secret: str | None = None) -> Dossier:
-        """Make a dossier, with a secret of at least 8 characters in a protected repository and none in another.
-
-        Losing the secret means losing the data. Raises SecretRequiredError, SecretTooShortError, DossierExistsError,
-        InputError, NotEnrolledError if this station neither made the repository nor is enrolled in a dossier of it.
-        """
-        from .operations import new_dossier
-
-        return Dossier(self, new_dossier.create_dossier(self._context, name, secret), None)
-
-    def dossier(self, name: str) -> Dossier:
-        """Return a dossier of this station. Raises DossierNotFoundError, NotEnrolledError, DamagedObjectError."""
-        from .operations import dossiers
-
-        return Dossier(self, dossiers.find_dossier(self._context, name), None)
-
-    def dossiers(self) -> tuple[DossierInfo, ...]:
-        """Return every dossier in the repository, named where this station is enrolled. Raises DamagedObjectError."""
-        from .operations import dossiers
-
-        return dossiers.list_dossiers(self._context, self._context.problems)
-
-    def unlock(self, secret: str, *, dossier: str | None = None) -> Dossier:
-        """Find the dossier that the secret (or recovery code) opens, enrol this station, and return it unlocked.
-
-        Takes the same time whatever the count of dossiers. Raises WrongSecretError, AmbiguousError if the secret opens
-        several and `dossier` does not name one, DamagedObjectError.
-        """
-        from .operations import dossiers
-
-        context, private = dossiers.unlock(self._context, secret, dossier)
-        return Dossier(self, context, private)
-
-    def remove_dossier(self, name: str, *, secret: str | None = None) -> None:
-        """Remove a dossier with all its snapshots from this medium, for ever. Needs the secret in a protected
-        repository.
-
-        The space comes back with a prune. Raises as `dossier` and SecretRequiredError, WrongSecretError.
-        """
-        from .operations import dossiers
-
-        context = dossiers.find_dossier(self._context, name)
-        dossiers.open_private(context, secret)
-        dossiers.remove_dossier(context)
-
-    def copy_to(
-        self,
-        to: PathLike | Repository,
-        *,
-        mode: CopyMode | str | None = None,
-        options: StoreOptions | None = None,
-        dry_run: bool = False,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> CopyReport:
-        """Copy all confirmed snapshots of all dossiers to another medium, those that it lacks.
-
-        Where `to` is a twin of this repository, blobs go as they are and no secret is needed; `mode="twin"` makes one
-        if nothing is there. For another repository see `Dossier.copy_to`. `options` say how `to` is reached.
-        Interrupted, the next run goes on. Snapshots that are damaged are in the report's `problems`.
-
-        Raises RepositoryNotFoundError, NotEnrolledError, SecretRequiredError, InputError, OperationCancelledError.
-        """
-        from .operations.copy import CopyRequest, copy_repository
-        from .operations.meter import Meter
-
-        request = CopyRequest(to=_place(to), mode=mode, options=options, dry_run=dry_run)
-        return copy_repository(self._context, request, Meter(progress, cancel))
-
-    def close(self) -> None:
-        """Let go of the store. Closing twice does no harm."""
-        self._context.close()
 
 
 class Dossier:
@@ -209,7 +82,7 @@ class Dossier:
 
     def unlock(self, secret: str) -> None:
         """Keep the keys for restoring until `lock`, and enrol this station. Raises WrongSecretError, DamageError."""
-        from .operations import dossiers
+        from ..operations import dossiers
 
         opened = dossiers.open_private(self._context, secret)
         self._context = dossiers.enrol(self._context.repository, opened)
@@ -239,8 +112,8 @@ class Dossier:
         Raises SourceMissingError, SourceEmptyError, InputError, StationRevokedError, StoreError,
         OperationCancelledError. Source: docs/format/11-protocol.md.
         """
-        from .operations.meter import Meter
-        from .operations.snapshot import SnapshotRequest, take_snapshot
+        from ..operations.meter import Meter
+        from ..operations.snapshot import SnapshotRequest, take_snapshot
 
         request = SnapshotRequest(
             paths=_paths(paths),
@@ -257,13 +130,13 @@ class Dossier:
 
     def review(self) -> HistoryReview:
         """Return the snapshots, those that were taken away, and what is wrong with manifests."""
-        from .operations import history
+        from ..operations import history
 
         return history.review_history(self._context)
 
     def find(self, name: str) -> Snapshot:
         """Return what "latest", "latest~2" or an id's beginning names. Raises SnapshotNotFoundError, AmbiguousError."""
-        from .operations import history, listing
+        from ..operations import history, listing
 
         return history.snapshot_of(listing.find_manifest(self._context, name))
 
@@ -274,13 +147,13 @@ class Dossier:
 
         Raises SecretRequiredError, WrongSecretError, EntryNotFoundError, DamageError, at the call or while iterating.
         """
-        from .operations import browse
+        from ..operations import browse
 
         return browse.iterate_entries(self._view(snapshot, secret), path, recursive=recursive)
 
     def open_file(self, snapshot: Snapshot | str, path: str, *, secret: str | None = None) -> BinaryIO:
         """Open a file of a snapshot as a seekable stream that loads only what is read. Raises as `entries`."""
-        from .operations.open_file import open_content
+        from ..operations.open_file import open_content
 
         return open_content(self._view(snapshot, secret), path)
 
@@ -303,9 +176,9 @@ class Dossier:
         Raises SecretRequiredError, WrongSecretError, TargetNotEmptyError, TargetError, EntryNotFoundError, StoreError,
         OperationCancelledError, InputError.
         """
-        from .operations import listing
-        from .operations.meter import Meter
-        from .operations.restore import RestoreRequest, restore_snapshot
+        from ..operations import listing
+        from ..operations.meter import Meter
+        from ..operations.restore import RestoreRequest, restore_snapshot
 
         request = RestoreRequest(
             manifest=listing.find_manifest(self._context, snapshot),
@@ -332,15 +205,15 @@ class Dossier:
 
         In another repository they are sealed anew for the dossier of the same name, which needs the `secret` unless
         this is unlocked; `new_secret` is that dossier's, where this station does not know it or it is to be made."""
-        from .operations.copy import CopyRequest, copy_dossier
-        from .operations.meter import Meter
+        from ..operations.copy import CopyRequest, copy_dossier
+        from ..operations.meter import Meter
 
-        request = CopyRequest(to=_place(to), mode=mode, options=options, dry_run=dry_run, new_secret=new_secret)
+        request = CopyRequest(to=place_of_copy(to), mode=mode, options=options, dry_run=dry_run, new_secret=new_secret)
         return copy_dossier(self._context, tuple(snapshots), self._opened(secret), request, Meter(progress, cancel))
 
     def stations(self) -> tuple[StationInfo, ...]:
         """Return the stations that may write, or might once, in order of enrolment."""
-        from .operations import stations
+        from ..operations import stations
 
         return stations.list_stations(self._context)
 
@@ -349,7 +222,7 @@ class Dossier:
 
         Raises NotFoundError.
         """
-        from .operations import dossiers, stations
+        from ..operations import dossiers, stations
 
         opened = dossiers.open_private_or(self._context, secret, self._private)
         self._context = stations.revoke_station(self._context, station, opened)
@@ -359,14 +232,14 @@ class Dossier:
 
         Raises DossierExistsError, InputError, SecretRequiredError, WrongSecretError.
         """
-        from .operations import dossiers
+        from ..operations import dossiers
 
         opened = dossiers.open_private_or(self._context, secret, self._private)
         self._context = dossiers.rename_dossier(self._context, name, opened)
 
     def add_recovery_code(self, *, secret: str | None = None) -> str:
         """Make a code that opens the dossier like its secret does, for a printed sheet. It is kept nowhere else."""
-        from .operations import dossiers, stations
+        from ..operations import dossiers, stations
 
         opened = dossiers.open_private_or(self._context, secret, self._private)
         return stations.add_recovery_code(self._context, opened)
@@ -375,7 +248,7 @@ class Dossier:
         """Return the private keys: held, opened with the secret, or none (a station's own newest snapshot
         needs none).
         """
-        from .operations import dossiers
+        from ..operations import dossiers
 
         if self._private is not None:
             return self._private
@@ -384,14 +257,15 @@ class Dossier:
         return dossiers.open_private(self._context, secret).private
 
     def _view(self, snapshot: Snapshot | str, secret: str | None) -> SnapshotView:
-        from .operations import browse, listing
+        from ..operations import browse, listing
 
         manifest = listing.find_manifest(self._context, snapshot)
         return browse.open_view(self._context, manifest, self._opened(secret))
 
 
-def _place(to: PathLike | Repository) -> PathLike | RepositoryContext:
-    return to._context if isinstance(to, Repository) else to
+def place_of_copy(to: PathLike | Repository) -> PathLike | RepositoryContext:
+    """Return where a copy goes, as the operations take it."""
+    return to if isinstance(to, str | os.PathLike) else to._context
 
 
 def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:

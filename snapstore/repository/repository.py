@@ -1,0 +1,141 @@
+"""Repository: what an application opens.
+
+Here: a facade whose methods only pass on what they are given. Not here: how one gets there (entrance.py), what is done
+with one dossier (dossier.py), and any work.
+
+Rules: operations are imported when they are first called. Objects may be used from several threads."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ..progress import Cancel, Progress
+from ..types import CopyMode, CopyReport, DossierInfo, MediumId, Problem, RepositoryId
+from .dossier import Dossier, PathLike, place_of_copy
+
+if TYPE_CHECKING:
+    from ..operations.context import RepositoryContext
+    from ..stores.options import StoreOptions
+
+
+class Repository:
+    """A repository that was made by `init` or opened by `open`. A context manager."""
+
+    def __init__(self, context: RepositoryContext) -> None:
+        """For `snapstore.init` and `snapstore.open`, which callers use."""
+        self._context = context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Repository({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The address, fit to be printed: without passwords."""
+        return self._context.store.url
+
+    @property
+    def id(self) -> RepositoryId:
+        """16 bytes; the same on every copy of the repository."""
+        return self._context.config.repository_id
+
+    @property
+    def medium_id(self) -> MediumId:
+        """16 bytes; another one on every copy of the repository."""
+        return self._context.config.medium_id
+
+    @property
+    def protected(self) -> bool:
+        """Whether every dossier has a secret."""
+        return self._context.config.protected
+
+    @property
+    def shared(self) -> bool:
+        """Whether dossiers share the storage of large equal files."""
+        return self._context.config.sharing
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What opening found and did not stop at, such as one of several configuration objects being damaged."""
+        return tuple(self._context.problems)
+
+    def create_dossier(self, name: str, *, secret: str | None = None) -> Dossier:
+        """Make a dossier, with a secret of at least 8 characters in a protected repository and none in another.
+
+        Losing the secret means losing the data. Raises SecretRequiredError, SecretTooShortError, DossierExistsError,
+        InputError, NotEnrolledError if this station neither made the repository nor is enrolled in a dossier of it.
+        """
+        from ..operations import new_dossier
+
+        return Dossier(self, new_dossier.create_dossier(self._context, name, secret), None)
+
+    def dossier(self, name: str) -> Dossier:
+        """Return a dossier of this station. Raises DossierNotFoundError, NotEnrolledError, DamagedObjectError."""
+        from ..operations import dossiers
+
+        return Dossier(self, dossiers.find_dossier(self._context, name), None)
+
+    def dossiers(self) -> tuple[DossierInfo, ...]:
+        """Return every dossier in the repository, named where this station is enrolled. Raises DamagedObjectError."""
+        from ..operations import dossiers
+
+        return dossiers.list_dossiers(self._context, self._context.problems)
+
+    def unlock(self, secret: str, *, dossier: str | None = None) -> Dossier:
+        """Find the dossier that the secret (or recovery code) opens, enrol this station, and return it unlocked.
+
+        Takes the same time whatever the count of dossiers. Raises WrongSecretError, AmbiguousError if the secret opens
+        several and `dossier` does not name one, DamagedObjectError.
+        """
+        from ..operations import dossiers
+
+        context, private = dossiers.unlock(self._context, secret, dossier)
+        return Dossier(self, context, private)
+
+    def remove_dossier(self, name: str, *, secret: str | None = None) -> None:
+        """Remove a dossier with all its snapshots from this medium, for ever. Needs the secret in a protected
+        repository.
+
+        The space comes back with a prune. Raises as `dossier` and SecretRequiredError, WrongSecretError.
+        """
+        from ..operations import dossiers
+
+        context = dossiers.find_dossier(self._context, name)
+        dossiers.open_private(context, secret)
+        dossiers.remove_dossier(context)
+
+    def copy_to(
+        self,
+        to: PathLike | Repository,
+        *,
+        mode: CopyMode | str | None = None,
+        options: StoreOptions | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CopyReport:
+        """Copy all confirmed snapshots of all dossiers to another medium, those that it lacks.
+
+        Where `to` is a twin of this repository, blobs go as they are and no secret is needed; `mode="twin"` makes one
+        if nothing is there. For another repository see `Dossier.copy_to`. `options` say how `to` is reached.
+        Interrupted, the next run goes on. Snapshots that are damaged are in the report's `problems`.
+
+        Raises RepositoryNotFoundError, NotEnrolledError, SecretRequiredError, InputError, OperationCancelledError.
+        """
+        from ..operations.copy import CopyRequest, copy_repository
+        from ..operations.meter import Meter
+
+        request = CopyRequest(to=place_of_copy(to), mode=mode, options=options, dry_run=dry_run)
+        return copy_repository(self._context, request, Meter(progress, cancel))
+
+    def close(self) -> None:
+        """Let go of the store. Closing twice does no harm."""
+        self._context.close()
