@@ -120,6 +120,39 @@ def test_holes_stay_holes(lab: Any, settled_tree: Path) -> None:
     assert copy.st_blocks <= original.st_blocks
 
 
+class Meanwhile(StoreWrapper):
+    """Lets something happen before the first manifest is put."""
+
+    def __init__(self, inner: Store, action: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self.action: Callable[[], object] | None = action
+
+    def put(self, name: str, data: Any, *, size: int | None = None) -> None:
+        action, self.action = self.action, None if name.startswith("snapshots/") else self.action
+        if action is not None and self.action is None:
+            action()
+        super().put(name, data, size=size)
+
+
+def test_what_two_stations_copy_at_once_is_there_once(begun: Any) -> None:
+    other = Other(begun)
+    first, second = reversed(begun.dossier().list())
+    other.copy(first)
+    begun.unlocked("two")
+    other.open(station="two").unlock(OTHER)
+
+    def copy_too() -> None:
+        begun.dossier("two").copy_to(other.open(station="two"), secret=begun.secret, mode="independent")
+
+    assert len(other.copy(second, store=Meanwhile(other.store, copy_too)).copied) == 1
+    assert len(list(other.store.list("ok"))) == 3
+    copies = other.dossier().list()
+    assert [item.label for item in copies] == [None, "first"]
+    assert [other.dossier().find(item.name).id for item in copies] == [item.id for item in copies]
+    assert compare_trees.differences(begun.facts(), other.restored(copies[0].name)) == []
+    assert other.copy().present == 2
+
+
 def test_everything_that_is_said_of_a_snapshot_is_kept(begun: Any) -> None:
     other = Other(begun)
     other.copy()
