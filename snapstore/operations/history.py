@@ -2,7 +2,7 @@
 
 Here: reading, verifying, ordering, rosters. Not here: the content of snapshots.
 
-Rules: a manifest counts only if a station signed it whose key the keyset certifies, and, for a revoked station, only
+Rules: a manifest counts only if a station signed it whose key a keyset certifies, and, for a revoked station, only
 up to its last number. What does not count is reported, never dropped in silence. The copy in ok/ stands in for a
 manifest that is gone or damaged. A manifest is confirmed if its ok copy is listed; both names begin with the hash of
 the same bytes."""
@@ -23,7 +23,7 @@ from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
 from .context import DossierContext, one_look
-from .keysets import read_keyset
+from .keysets import read_all_of, stations_in
 from .records import read_records
 
 _DIGEST_CHARS = 26
@@ -54,7 +54,7 @@ class History:
     """What rosters of this medium and records of copies to it name, and what this station saw whole here last."""
     forgotten: set[SnapshotId] = field(default_factory=set)
     stations: dict[bytes, StationRecord] = field(default_factory=dict)
-    """By id, those of the valid keyset."""
+    """By id, those of the keysets that hold."""
     attested: set[SnapshotId] = field(default_factory=set)
     """Of `expected`, what is written on the medium itself."""
     problems: list[Problem] = field(default_factory=list)
@@ -87,9 +87,9 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     """
     context = dossier.repository
     history = History()
-    keyset = read_keyset(context, dossier.id, history.problems).keyset
-    keys = next((item for item in dossier.epoch_keys() if item.epoch == keyset.epoch), None)
-    signers = _Signers.of(keyset.stations(context.catalogue_keys(keyset.epoch), keys))
+    keysets = read_all_of(context, dossier.id, history.problems)
+    keyset = keysets[0].keyset
+    signers = _Signers.of(stations_in(context, keysets, dossier.epoch_keys()))
     if keyset.generation < dossier.pin.generation:
         message = "The keys on this medium are older than what this station has seen; it may be an old copy."
         history.problems.append(Problem(code="older_keyset", path=dossier.pin.name, message=message))
@@ -107,7 +107,8 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
             if manifest.sealed.keyset_generation > keyset.generation:
                 message = "A snapshot was made under newer keys than this medium holds: a keyset was taken away."
                 history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
-    history.manifests.sort(key=_order, reverse=True)
+    history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
+    history.manifests.reverse()
     records = read_records(dossier, signers.records, history.problems)
     history.forgotten, history.stations = records.forgotten, signers.records
     present = {item.sealed.snapshot_id for item in history.manifests}
@@ -116,8 +117,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.attested = set(expected)
     history.expected = expected if last is None or last.id in history.attested else [*expected, last.id]
     history.missing = [item for item in history.expected if item not in present and item not in records.forgotten]
-    once = _each_once(history.manifests)
-    history.manifests = [item for item in once if item.sealed.snapshot_id not in records.forgotten]
+    history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in records.forgotten]
     return history
 
 
@@ -175,20 +175,6 @@ def _listed(dossier: DossierContext) -> dict[str, list[StoredObject]]:
         for item in dossier.repository.store.list(f"{prefix}/{folder}"):
             listed.setdefault(item.name.rpartition("/")[2][:_DIGEST_CHARS], []).append(item)
     return listed
-
-
-def _order(manifest: ReadManifest) -> tuple[int, int, bytes, str]:
-    return manifest.facts.number, manifest.facts.time_ns, manifest.sealed.snapshot_id, manifest.names[0]
-
-
-def _each_once(manifests: Sequence[ReadManifest]) -> list[ReadManifest]:
-    """Return the manifests without further ones of the same snapshot: stations that copy one at once leave several.
-
-    A confirmed one goes first, then the oldest, so that nobody who comes later can take the place of another's."""
-    best: dict[SnapshotId, ReadManifest] = {}
-    for item in sorted(manifests, key=lambda item: (not item.confirmed, _order(item))):
-        best.setdefault(item.sealed.snapshot_id, item)
-    return [item for item in manifests if best[item.sealed.snapshot_id] is item]
 
 
 def _known(

@@ -4,21 +4,32 @@ Here: which keyset is valid, publishing a new generation against other stations 
 secret. Not here: what a new generation is for (`operations.dossiers`, `operations.stations`).
 
 Rules: the highest generation whose signature holds wins; among equals the smaller name. Whoever published looks again
-and, if there is another of the same generation, publishes the next with what both have. A keyset with other public
-keys than the station has seen is refused."""
+and, if there is another of the same generation, publishes the next with what both have. On twins, generations may also
+part for long: a station that is enrolled on one stick is not on the next one's newest keyset. So every keyset that
+holds names stations, and a revocation in any of them holds. A keyset with other public keys than the station has seen
+is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..blobs.naming import put_named
 from ..crypto.derivation import digest
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
-from ..errors import AccessError, DamagedObjectError, DamageError, InUseError, ObjectNotFoundError, TamperedError
+from ..errors import (
+    AccessError,
+    DamagedObjectError,
+    DamageError,
+    InUseError,
+    NotEnrolledError,
+    ObjectNotFoundError,
+    TamperedError,
+)
 from ..format.keyset import Keyset, PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset
 from ..format.names import dossier_path, name_matches, unb32
 from ..stores.cached import warm
@@ -49,6 +60,8 @@ class OpenedKeyset:
     name: str
     rivals: tuple[Keyset, ...] = ()
     """Others of the same generation, of stations that published at the same moment: nothing of theirs may be lost."""
+    older: tuple[Keyset, ...] = ()
+    """Those of lower generations: made on a twin, they may name stations that the newest does not."""
 
 
 def read_keysets(
@@ -90,12 +103,19 @@ def read_keyset(
 
     Raises DamagedObjectError if there is none that is whole, TamperedError if all have other public keys than the
     known ones."""
+    return read_all_of(context, dossier_id, problems)[0]
+
+
+def read_all_of(
+    context: RepositoryContext, dossier_id: DossierId, problems: list[Problem] | None = None
+) -> list[StoredKeyset]:
+    """Return the keysets of a dossier, the valid one first. Raises as `read_keyset`."""
     noticed: list[Problem] = []
     keysets = read_keysets(context, noticed).get(dossier_id)
     if problems is not None:
         problems.extend(noticed)
     if keysets:
-        return keysets[0]
+        return keysets
     foreign = next((item for item in noticed if item.code == "foreign_keyset"), None)
     if foreign is not None:
         raise TamperedError(foreign.message, object_name=foreign.path)
@@ -147,15 +167,47 @@ def open_keyset(
 
 
 def stations_of(opened: OpenedKeyset) -> tuple[StationRecord, ...]:
-    """Return the stations listed in a keyset and its rivals, with names; a revocation in any of them holds."""
-    keys = opened.keys[0]
+    """Return the stations listed in a keyset, its rivals and older ones, with names; a revocation in any of them
+    holds.
+    """
+    keys = {item.epoch: item for item in opened.keys}
+    found = [opened.stored.keyset.stations(opened.keys[0].maintenance_keys, opened.keys[0])]
+    for keyset in (*opened.rivals, *opened.older):
+        with contextlib.suppress(DamageError, KeyError):  # what only an older keyset says is no reason to fail
+            found.append(keyset.stations(keys[keyset.epoch].maintenance_keys, keys[keyset.epoch]))
+    return united_stations(found)
+
+
+def stations_in(
+    context: RepositoryContext, keysets: Sequence[StoredKeyset], keys: Sequence[DossierKeys]
+) -> tuple[StationRecord, ...]:
+    """Return the stations that `keysets`, the valid one first, list together, as far as this station's keys open them.
+
+    `keys` are the dossier's, if they are known: without them stations have no names. Raises as `Keyset.stations`.
+    """
+    valid = keysets[0].keyset
+    found = [valid.stations(context.catalogue_keys(valid.epoch), _of_epoch(keys, valid.epoch))]
+    for item in keysets[1:]:
+        keyset = item.keyset
+        if (keyset.signing_public, keyset.hpke_public) == (valid.signing_public, valid.hpke_public):
+            with contextlib.suppress(DamageError, NotEnrolledError):
+                found.append(keyset.stations(context.catalogue_keys(keyset.epoch), _of_epoch(keys, keyset.epoch)))
+    return united_stations(found)
+
+
+def united_stations(lists: Iterable[Iterable[StationRecord]]) -> tuple[StationRecord, ...]:
+    """Return each station of several lists once. The first one that revokes it counts, else the first."""
     merged: dict[bytes, StationRecord] = {}
-    for keyset in (opened.stored.keyset, *opened.rivals):
-        for record in keyset.stations(keys.maintenance_keys, keys):
+    for records in lists:
+        for record in records:
             known = merged.get(record.public_key)
             if known is None or (known.last_number is None and record.last_number is not None):
                 merged[record.public_key] = record
     return tuple(merged.values())
+
+
+def _of_epoch(keys: Sequence[DossierKeys], epoch: int) -> DossierKeys | None:
+    return next((item for item in keys if item.epoch == epoch), None)
 
 
 def slots_of(opened: OpenedKeyset) -> tuple[Slot, ...]:
@@ -172,8 +224,9 @@ def reopen(context: RepositoryContext, dossier_id: DossierId, private: PrivateHa
         raise TamperedError("No keyset of this dossier fits its secret any more. Do not write to this medium.")
     best = keysets[0].keyset
     rivals = [item.keyset for item in keysets[1:] if item.keyset.generation == best.generation]
+    older = [item.keyset for item in keysets[1:] if item.keyset.generation < best.generation]
     keys = best.open_keys(private)
-    return OpenedKeyset(keysets[0], private, keys, best.name(keys[0]), tuple(rivals))
+    return OpenedKeyset(keysets[0], private, keys, best.name(keys[0]), tuple(rivals), tuple(older))
 
 
 def refuse_older(context: RepositoryContext, opened: OpenedKeyset) -> None:

@@ -19,7 +19,17 @@ from .context import DossierContext
 from .deriving import derive_alone
 from .dossiers import keep
 from .history import read_history
-from .keysets import OpenedKeyset, next_generation, publish, read_keyset, refuse_older, slots_of, stations_of
+from .keysets import (
+    OpenedKeyset,
+    next_generation,
+    publish,
+    read_all_of,
+    refuse_older,
+    reopen,
+    slots_of,
+    stations_in,
+    stations_of,
+)
 from .records import confirm_records_of
 
 
@@ -30,11 +40,8 @@ def list_stations(dossier: DossierContext) -> tuple[StationInfo, ...]:
 
 
 def station_records(dossier: DossierContext) -> tuple[StationRecord, ...]:
-    """Return the station list of the valid keyset."""
-    keyset = read_keyset(dossier.repository, dossier.id).keyset
-    maintenance = dossier.repository.catalogue_keys(keyset.epoch)
-    keys = next((keys for keys in dossier.epoch_keys() if keys.epoch == keyset.epoch), dossier.epoch_keys()[0])
-    return keyset.stations(maintenance, keys)
+    """Return the stations that the keysets on this medium list."""
+    return stations_in(dossier.repository, read_all_of(dossier.repository, dossier.id), dossier.epoch_keys())
 
 
 def check_may_write(dossier: DossierContext) -> None:
@@ -60,6 +67,7 @@ def revoke_station(dossier: DossierContext, station: StationId | str, opened: Op
     Raises NotFoundError, InputError.
     """
     refuse_older(dossier.repository, opened)
+    opened = reopen(dossier.repository, dossier.id, opened.private)
     target = _pick(stations_of(opened), station)
     if target.last_number is not None:
         return keep(dossier.repository, opened)

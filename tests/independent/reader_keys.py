@@ -255,10 +255,34 @@ def open_keyset(
     keys = {number: Keys(*rest) for number, *rest in sorted(epochs, reverse=True)}
     if current != epoch or epoch not in keys:
         raise Damage("a keyset's epoch is not among its keys")
-    key = derive(keys[epoch].maintenance, "maintenance keyset")
-    rows = unpack(open_section(key, body[7], config.repository + raw[:8] + body[1] + generation))
-    stations = {blake3(row[0]).digest()[:16]: (row[0], row[3]) for row in rows}
-    return Dossier(body[1], body[2], keys, stations, private)
+    return Dossier(body[1], body[2], keys, listed_stations(raw, config, keys), private)
+
+
+def listed_stations(raw: bytes, config: Config, keys: dict[int, Keys]) -> dict[bytes, tuple[bytes, int | None]]:
+    """The stations of a keyset: by id, the public key and, of a revoked one, its last number."""
+    body = unpack(split_body(raw, 64)[0], range(10))
+    key = derive(keys[envelope_epoch(raw, KEYSET)].maintenance, "maintenance keyset")
+    rows = unpack(open_section(key, body[7], config.repository + raw[:8] + body[1] + u32(body[2])))
+    return {blake3(row[0]).digest()[:16]: (row[0], row[3]) for row in rows}
+
+
+def add_stations(dossier: Dossier, valid: bytes, others: list[bytes], config: Config) -> None:
+    """Add what other keysets with the same public keys list, made on a twin; a revocation in any of them holds."""
+    own = unpack(split_body(valid, 64)[0], range(10))
+    for raw in others:
+        try:
+            body = unpack(split_body(raw, 64)[0], range(10))
+            if (body[3], body[4]) != (own[3], own[4]) or envelope_epoch(raw, KEYSET) not in dossier.keys:
+                continue
+            check_signature(body[4], raw)
+            found = listed_stations(raw, config, dossier.keys)
+        except Damage as error:
+            warn(f"an older keyset: {error}")
+            continue
+        for station, (key, last) in found.items():
+            known = dossier.stations.get(station)
+            if known is None or (known[1] is None and last is not None):
+                dossier.stations[station] = (key, last)
 
 
 def open_hpke(private: hpke.MLKEM768X25519PrivateKey, sealed: bytes, info: bytes) -> bytes:
@@ -291,6 +315,7 @@ def find_dossier(root: Path, config: Config, secret: str) -> Dossier:
                 if generation != candidates[0][0]:
                     warn(f"opened with keyset generation {-generation}, which is not the newest")
                 check_config_macs(config, dossier)
+                add_stations(dossier, raw, [other for _, _, other in candidates if other is not raw], config)
                 return dossier
     raise WrongSecret("the secret opens no dossier of this repository")
 

@@ -4,7 +4,8 @@ Here: which dossiers there are, and bringing their keysets and records to a twin
 
 Rules: a dossier that this station is not enrolled in has no keys and no name here, but its stations, manifests and
 records can be verified. Keysets of the highest valid generation are copied, all of them where stations published at
-once; a lower generation than the destination's never. Records are copied as they are, the mandatory ones first, so that
+once; one of a lower generation than the destination's only where it names or revokes a station that none there does:
+keys were changed on both sides then. Records are copied as they are, the mandatory ones first, so that
 no prune runs ahead of a hold; but none that speaks of one medium's own objects (checked, quarantine), none that the
 dossier was removed, and none that would make the destination forget a snapshot which it still holds: copying takes
 nothing away. Objects that the destination has are known by the hash in their names.
@@ -12,19 +13,20 @@ nothing away. Objects that the destination has are known by the hash in their na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ...blobs.naming import put_named
 from ...crypto.derivation import digest
 from ...errors import DamageError, NotEnrolledError, SnapstoreError
-from ...format.keyset import Keyset
+from ...format.keyset import Keyset, StationRecord
 from ...format.names import HASH_DIGITS, b32, dossier_folder, dossier_path
 from ...format.record import MANDATORY, RecordType
 from ...station import DossierPin
 from ...types import Problem
 from ..context import DossierContext, RepositoryContext
 from ..history import History
-from ..keysets import StoredKeyset, read_keysets
+from ..keysets import StoredKeyset, read_keysets, stations_in, united_stations
 from ..records import signed_records
 
 _STAYING: Final = frozenset({RecordType.CHECKED, RecordType.QUARANTINE, RecordType.DOSSIER_REMOVED})
@@ -46,18 +48,37 @@ def in_destination(dossier: DossierContext, destination: RepositoryContext) -> D
 
 
 def copy_keysets(dossier: DossierContext, destination: RepositoryContext) -> None:
-    """Put what the destination lacks of the valid generation, unless it has a higher one."""
+    """Put what the destination lacks of the valid generation, unless it has a higher one; and lower ones that name a
+    station, or revoke one, where no keyset of the destination does: what was enrolled on one twin only would else not
+    count on the other, and what was revoked on one would.
+    """
     source = dossier.repository
-    newest = read_keysets(source)[dossier.id]
+    keysets = read_keysets(source)[dossier.id]
     held = read_keysets(destination).get(dossier.id, [])
-    generation = newest[0].keyset.generation
-    if held and held[0].keyset.generation > generation:
-        return
+    generation = keysets[0].keyset.generation
+    newest = held[0].keyset.generation if held else 0
     there = {_content(item) for item in held}
-    for item in newest:
-        if item.keyset.generation == generation and _content(item) not in there:
+    known = stations_in(destination, held, ()) if held else ()
+    for item in keysets:
+        if _content(item) in there:
+            continue
+        stations = united_stations([known, _stations_of(source, keysets[0], item)])
+        if item.keyset.generation == generation >= newest or _standing(stations) != _standing(known):
             data = source.store.get(item.name)
             put_named(destination.store, lambda name: dossier_path("dossiers", dossier.id, name), data)
+            known = stations
+
+
+def _stations_of(source: RepositoryContext, valid: StoredKeyset, item: StoredKeyset) -> tuple[StationRecord, ...]:
+    """Return the stations of one keyset; none where it has other public keys or does not open here."""
+    try:
+        return stations_in(source, [item], ()) if item.keyset.signing_public == valid.keyset.signing_public else ()
+    except UNUSABLE:
+        return ()
+
+
+def _standing(stations: Sequence[StationRecord]) -> set[tuple[bytes, bool]]:
+    return {(item.public_key, item.last_number is None) for item in stations}
 
 
 def was_removed(dossier: DossierContext, destination: RepositoryContext, history: History) -> bool:

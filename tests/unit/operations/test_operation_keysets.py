@@ -150,16 +150,22 @@ def test_stations_that_publish_without_end_end_in_an_error(lab: Any, context: Co
     alone = stations_of(open_private(of, lab.secret))
 
     class Rival(StoreWrapper):
-        """Publishes the generation after every one that it sees, and knows of no second station."""
+        """Publishes every generation that it sees as well, or the one after, and knows of no second station."""
+
+        later = 0
 
         def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
             super().put(name, data, size=size)
             if name.startswith("dossiers/"):
-                generation = decode_keyset(self.inner.get(name)).generation
-                put_keyset(self.inner, of.id, next_of(of, lab.secret, generation=generation + 1, stations=alone))
+                generation = decode_keyset(self.inner.get(name)).generation + self.later
+                put_keyset(self.inner, of.id, next_of(of, lab.secret, generation=generation, stations=alone))
 
     with pytest.raises(InUseError):
         lab.unlocked("two", store=Rival(lab.store))
+    Rival.later = 1  # then nothing is lost: what an older keyset lists counts
+    three = lab.unlocked("three", store=Rival(lab.store))
+    three.snapshot(lab.write("file", b"content").parent)
+    assert [item.station for item in three.list()] == ["three"]
 
 
 # --- planted and damaged keysets -------------------------------------------------------------------------------------
