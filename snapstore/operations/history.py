@@ -107,8 +107,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
             if manifest.sealed.keyset_generation > keyset.generation:
                 message = "A snapshot was made under newer keys than this medium holds: a keyset was taken away."
                 history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
-    history.manifests.sort(key=lambda item: (item.facts.number, item.facts.time_ns, item.sealed.snapshot_id))
-    history.manifests.reverse()
+    history.manifests.sort(key=_order, reverse=True)
     records = read_records(dossier, signers.records, history.problems)
     history.forgotten, history.stations = records.forgotten, signers.records
     present = {item.sealed.snapshot_id for item in history.manifests}
@@ -117,7 +116,8 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.attested = set(expected)
     history.expected = expected if last is None or last.id in history.attested else [*expected, last.id]
     history.missing = [item for item in history.expected if item not in present and item not in records.forgotten]
-    history.manifests = [item for item in history.manifests if item.sealed.snapshot_id not in records.forgotten]
+    once = _each_once(history.manifests)
+    history.manifests = [item for item in once if item.sealed.snapshot_id not in records.forgotten]
     return history
 
 
@@ -175,6 +175,20 @@ def _listed(dossier: DossierContext) -> dict[str, list[StoredObject]]:
         for item in dossier.repository.store.list(f"{prefix}/{folder}"):
             listed.setdefault(item.name.rpartition("/")[2][:_DIGEST_CHARS], []).append(item)
     return listed
+
+
+def _order(manifest: ReadManifest) -> tuple[int, int, bytes, str]:
+    return manifest.facts.number, manifest.facts.time_ns, manifest.sealed.snapshot_id, manifest.names[0]
+
+
+def _each_once(manifests: Sequence[ReadManifest]) -> list[ReadManifest]:
+    """Return the manifests without further ones of the same snapshot: stations that copy one at once leave several.
+
+    A confirmed one goes first, then the oldest, so that nobody who comes later can take the place of another's."""
+    best: dict[SnapshotId, ReadManifest] = {}
+    for item in sorted(manifests, key=lambda item: (not item.confirmed, _order(item))):
+        best.setdefault(item.sealed.snapshot_id, item)
+    return [item for item in manifests if best[item.sealed.snapshot_id] is item]
 
 
 def _known(
