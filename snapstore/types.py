@@ -274,7 +274,8 @@ class CopiedSnapshot:
     """None for a dossier this station is not enrolled in."""
     id: SnapshotId
     copy_id: SnapshotId
-    """What it is called at the destination: the same on a twin, another id in another repository."""
+    """What it is called at the destination: the same on a twin, another id in another repository. Empty where nothing
+    was changed (`dry_run`) and that repository's dossier is not there yet."""
     time: datetime
     files: int
     total_bytes: int

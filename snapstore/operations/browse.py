@@ -150,9 +150,7 @@ def reader_of(dossier: DossierContext, *, proving: bool = False) -> BlobReader:
     context = dossier.repository
     loaded = context.index(refresh=False)
     store = uncached(context.store) if proving else context.store
-    return BlobReader(
-        store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1]
-    )
+    return BlobReader(store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1])
 
 
 def iterate_entries(view: SnapshotView, path: str, *, recursive: bool) -> Iterator[Entry]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ...blobs.packer import PackWriter
 from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer
 from ...crypto.derivation import derive, keyed
@@ -28,10 +27,8 @@ from ...errors import (
     WrongSecretError,
 )
 from ...format.keyset import PrivateHalves
-from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...sources.excludes import ExcludeRules
 from ...station import CopiedPair, copied_pair, keep_copied_pair
-from ...stores.watched import watched
 from ...types import BlobId, PlainHash, SnapshotId
 from ..browse import reader_of
 from ..clones import claim_medium
@@ -40,8 +37,8 @@ from ..dossiers import find_dossier, list_dossiers, unlock
 from ..history import History, ReadManifest, history_look, read_history
 from ..keysets import read_keyset
 from ..new_dossier import create_dossier
-from ..snapshot.folders import children_of
-from ..snapshot.job import Job, new_job
+from ..snapshot.folders import save_root
+from ..snapshot.job import new_job, new_packs
 from ..snapshot.publish import (
     Draft,
     Origin,
@@ -95,7 +92,7 @@ def copy_sealed_anew(
     lacking = _lacking(dossier, there, chosen, held, tally, named=wanted is not None)
     if tally.dry_run or there is None:
         for manifest in lacking:
-            tally.take(dossier, manifest, SnapshotId(b""))
+            tally.take(dossier, manifest, SnapshotId(b"") if there is None else copy_id(there, manifest))
         return
     if lacking:
         claim_medium(destination)
@@ -273,20 +270,13 @@ class _Run:
             source = open_side(reader_of(self._dossier), manifest.sealed.open_root(self._private.hybrid))
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id)
         saver = BlobSaver(sealer, context.index(refresh=False).index, reader_of(there), self._checked)
-        packs = PackWriter(
-            watched(context.store),
-            keys[0].maintenance_keys,
-            context.config.repository_id,
-            context.state.spool(),
-            on_pack=saver.on_pack,
-        )
         nothing = self._medium.folders(None)
         with saver, contextlib.closing(nothing):
-            saver.start(packs)
+            saver.start(new_packs(there, saver))
             job = new_job(there, saver, Previous(nothing, nothing, trusted=False), ExcludeRules(()), meter)
             with _reading_source():
                 root = replay(source, job, self._before)
-            root_hash = _save_root(root, job)
+            root_hash = save_root(root, job)
             saver.finish()
             self._relied |= saver.relied
             stored_bytes = saver.stored_bytes
@@ -335,7 +325,3 @@ def _draft(
         duration_ms=facts.duration_ms,
         origin=Origin(zone_minutes=facts.zone_minutes, host=text.host, user=text.user),
     )
-
-
-def _save_root(root: TreeEntry, job: Job) -> PlainHash:
-    return job.saver.save_tree(encode_node(DirectoryLeaf((root,))), children_of(root, job))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...blobs.trees import DirectoryBuilder, Item
 from ...errors import StationStateError
-from ...format.tree import Chunk, TreeEntry, encode_entry
+from ...format.tree import Chunk, DirectoryLeaf, TreeEntry, encode_entry, encode_node
 from ...sources.scanned import ScannedEntry
 from ...types import BlobId, EntryType, PlainHash
 from .job import Counts, Job
@@ -196,3 +196,8 @@ def children_of(entry: TreeEntry, job: Job) -> Sequence[BlobId]:
     if entry.xattrs_blob is not None:
         children.append(saver.blob_id(entry.xattrs_blob[0], shared=False))
     return children
+
+
+def save_root(root: TreeEntry, job: Job) -> PlainHash:
+    """Save the node that holds the root's entry alone; a snapshot's manifest names it."""
+    return job.saver.save_tree(encode_node(DirectoryLeaf((root,))), children_of(root, job))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from ...blobs.packer import PackWriter
 from ...blobs.saver import BlobSaver
 from ...chunking.choose import CutterSet, make_cutters
 from ...crypto.derivation import derive
@@ -15,6 +16,7 @@ from ...format.config import ChunkingParameters
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
 from ...sources.scanned import ScannedEntry
+from ...stores.watched import watched
 from ...types import Problem
 from ..context import DossierContext
 from ..meter import Meter
@@ -105,6 +107,18 @@ def new_job(dossier: DossierContext, saver: BlobSaver, previous: Previous, rules
         previous=previous,
         meter=meter,
         own_folders=context.own_folders(),
+    )
+
+
+def new_packs(dossier: DossierContext, saver: BlobSaver) -> PackWriter:
+    """Return the writer of a snapshot's packs, which watches the room that is left for them."""
+    context = dossier.repository
+    return PackWriter(
+        watched(context.store),
+        dossier.epoch_keys()[0].maintenance_keys,
+        context.config.repository_id,
+        context.state.spool(),
+        on_pack=saver.on_pack,
     )
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from ...blobs.catalogue import LoadedIndex
 from ...blobs.lanes import side_by_side
-from ...blobs.packer import PackWriter
 from ...blobs.saver import BlobSaver
 from ...blobs.sealer import BlobSealer, SealingOptions
 from ...errors import (
@@ -24,13 +23,11 @@ from ...errors import (
     NotEnrolledError,
     StoreUnavailableError,
 )
-from ...format.tree import DirectoryLeaf, TreeEntry, encode_node
 from ...limits import PROBLEMS_KEPT
 from ...sources.excludes import ExcludeRules
 from ...sources.layout import SourceLayout, resolve_sources
 from ...station import LastSnapshot, MediumCache
 from ...station.caches import FolderCache
-from ...stores.watched import watched
 from ...types import PlainHash, Problem, Snapshot, SnapshotId, SnapshotReport
 from ..browse import reader_of
 from ..clones import claim_medium
@@ -39,13 +36,14 @@ from ..history import History, ReadManifest, history_look, read_history, snapsho
 from ..keysets import read_keyset
 from ..meter import Meter
 from .estimate import estimated
-from .folders import children_of
-from .job import Job, new_job
+from .folders import save_root
+from .job import Job, new_job, new_packs
 from .publish import (
     Draft,
     Published,
     drop,
     drop_old_notes,
+    dropping_notes,
     first_look,
     look,
     mark_condemned,
@@ -81,8 +79,7 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     OperationCancelledError, InUseError if packs keep vanishing.
     """
     context = dossier.repository
-    notes: list[str] = []
-    try:
+    with dropping_notes(dossier) as notes:
         with meter.ending_waits(context.store), first_look(dossier):
             check_request(dossier, request)
             layout = resolve_sources(request.paths, allow_missing=request.options.allow_missing)
@@ -99,9 +96,6 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
             )
         with meter.ending_waits(context.store):
             return _Run(dossier, request, meter, layout, medium).run(history)
-    finally:
-        with contextlib.suppress(Exception):  # the note is advisory, and the first error is the one to see
-            drop(dossier, notes)
 
 
 class _Run:
@@ -174,21 +168,14 @@ class _Run:
         sealer = BlobSealer(keys, keys[0].maintenance_keys, context.config.repository_id, sealing)
         saver = BlobSaver(sealer, loaded.index, reader, set() if options.force_read else self.checked)
         saver.open_every_copy = options.force_read
-        packs = PackWriter(
-            watched(context.store),
-            keys[0].maintenance_keys,
-            context.config.repository_id,
-            context.state.spool(),
-            on_pack=saver.on_pack,
-        )
         old_cache = self.medium.folders(last)
         with saver, contextlib.closing(old_cache):
-            saver.start(packs)
-            job = new_job(self.dossier, saver, Previous(old_cache, new_cache, trusted=trusted), self.rules, self.meter)
+            saver.start(new_packs(dossier, saver))
+            job = new_job(dossier, saver, Previous(old_cache, new_cache, trusted=trusted), self.rules, self.meter)
             job.report(*[missing_problem(path) for path in self.layout.missing], *self.noticed)
             self.meter.enter("snapshot")
             root = save_tree(self.layout.root, job, reader)
-            root_hash = _save_root(root, job)
+            root_hash = save_root(root, job)
             self.meter.enter("upload")
             saver.finish()
             relied = dict(saver.relied)
@@ -309,11 +296,6 @@ class _Run:
             cache.close()
             with contextlib.suppress(OSError):
                 cache.path.unlink(missing_ok=True)
-
-
-def _save_root(root: TreeEntry, job: Job) -> PlainHash:
-    leaf = encode_node(DirectoryLeaf((root,)))
-    return job.saver.save_tree(leaf, children_of(root, job))
 
 
 def _all_usable(last: LastSnapshot, loaded: LoadedIndex) -> bool:
