@@ -8,6 +8,7 @@ done, since writing in it changes its time, and is forgotten then."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -59,16 +60,17 @@ def restore_snapshot(
     if options.delete and options.overwrite in (None, Overwrite.NEVER):
         raise InputError("To delete what is not in the snapshot, ask for overwriting too (if_changed or always).")
     dossier.repository.refuse_own(request.to, "restore into")
-    view = open_view(dossier, request.manifest, private)
-    selection = Selection(request.paths, options.exclude)
-    selection.resolve(view)
-    meter.enter("restore")
-    if selection.everything:
-        meter.files_total = request.manifest.facts.files
-        meter.bytes_total = request.manifest.facts.total_bytes
-    run = _Restore(view, request, selection, meter, dossier.repository.own_folders())
     with meter.ending_waits(dossier.repository.store):
-        run.run()
+        view = open_view(dossier, request.manifest, private)
+        with contextlib.closing(view.reader):
+            selection = Selection(request.paths, options.exclude)
+            selection.resolve(view)
+            meter.enter("restore")
+            if selection.everything:
+                meter.files_total = request.manifest.facts.files
+                meter.bytes_total = request.manifest.facts.total_bytes
+            run = _Restore(view, request, selection, meter, dossier.repository.own_folders())
+            run.run()
     settled(dossier.repository.store)  # times of access, and unfinished uploads that opening removed
     counts = run.counts
     return RestoreReport(

@@ -6,8 +6,8 @@ of the results (`entries`).
 
 Rules: a worker gets a megabyte or more of work at a time, since threads that pass small things to and fro only wait
 for each other. What is under way is bounded, so memory is too. What a remote store has to give for it is asked for as
-soon as it is known. Results come in the order in which files were added,
-in the caller's thread. The first file is waited for: a target that takes nothing is known at once."""
+soon as it is known. Results come in the order in which files were added, in the caller's thread. The first file is
+waited for: a target that takes nothing is known at once."""
 
 from __future__ import annotations
 
