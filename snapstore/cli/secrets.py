@@ -81,7 +81,7 @@ class SecretSupply:
 
     def _from_sources(self) -> str | None:
         if self.file and self.command:
-            raise InputError("Give either --secret-file or --secret-command, not both.")
+            raise InputError("A secret comes either from a file or from a command: leave one of the two options out.")
         if self.file:
             return self._remember(decoded(self._read_file(self.file), "the secret file"))
         if self.command:

@@ -83,7 +83,7 @@ def _copied(
     session: Session, copy: Callable[[Dossier | None, str | None], CopyReport], *, whole: bool, new_secret: str | None
 ) -> CopyReport:
     """Copy, asking for secrets only when it shows that they are needed."""
-    if whole and session.dossier_name is None:
+    if whole:
         try:
             return copy(None, None)
         except SecretRequiredError:  # another repository: then it is a dossier that is copied

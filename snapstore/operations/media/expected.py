@@ -4,9 +4,9 @@ Here: `expect_known_repository`. Not here: what is remembered (`snapstore.statio
 that have its id (`operations.clones`).
 
 Rules: an address that goes to a medium by its label or by a drive's path says nothing of which medium is plugged in
-there today. This station remembers which repositories it saw at such an address; another one is refused when
-it is opened. Twins, which have the same repository id, are what weekday sticks are, and always
-welcome. An address with the id in it needs no memory, and a folder on a disk of the computer neither.
+there today. This station remembers which repositories it saw at such an address; another one is refused when it is
+opened. Twins, which have the same repository id, are what weekday sticks are, and always welcome. An address with the
+id in it needs no memory, and a folder on a disk of the computer neither.
 """
 
 from __future__ import annotations

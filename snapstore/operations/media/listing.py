@@ -32,8 +32,8 @@ def _describe(medium: Medium, known: KnownAddresses | None) -> MediumInfo:
     try:
         if folder.is_dir():
             config = unite_configs([item.config for item in read_configs(LocalStore(folder), [])])
-    except (OSError, SnapstoreError):  # not ours to read, or no repository
-        config = None
+    except (OSError, SnapstoreError):
+        pass  # not ours to read, or no repository
     return MediumInfo(
         path=str(medium.path),
         label=medium.label,
