@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import platform
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..._version import __version__
@@ -30,11 +31,13 @@ from ...format.envelope import Envelope
 from ...format.manifest import Manifest, ManifestFacts, ManifestText, SealedManifest, decode_manifest, encode_manifest
 from ...format.names import dossier_folder, dossier_path, object_path
 from ...format.notes import SessionNote, decode_session, encode_session
+from ...stores.protocol import lanes_of
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
 from ..clock import zone_minutes
 from ..context import DossierContext
 from ..history import History, history_look
 
+_LAST_SECONDS = 3.0  # for what is nice to have done when all else has failed
 _TEXTS_KEPT = 1000  # sources and patterns that a manifest repeats; they are for people
 
 
@@ -100,6 +103,32 @@ def put_session_note(dossier: DossierContext) -> str:
     note = SessionNote(station_id=context.state.station.id, dossier_id=dossier.id, start_ns=time.time_ns())
     data = encode_session(context.newest_maintenance(), context.config.repository_id, note)
     return put_named(context.store, lambda name: object_path("sessions", name), data)
+
+
+@contextlib.contextmanager
+def dropping_notes(dossier: DossierContext) -> Iterator[list[str]]:
+    """Give a list for names of session notes, which are deleted at the end: notes are advisory, so without an error.
+
+    After an error nobody waits for that for long: the line may be dead, and its time-outs and further tries would take
+    many minutes after a Ctrl-C. What is left the next run of this station deletes.
+    """
+    notes: list[str] = []
+
+    def delete() -> None:
+        with contextlib.suppress(Exception):
+            drop(dossier, notes)
+
+    try:
+        yield notes
+    except BaseException:
+        if lanes_of(dossier.repository.store) == 1:
+            delete()
+        else:
+            background = threading.Thread(target=delete, name="snapstore-note", daemon=True)
+            background.start()
+            background.join(_LAST_SECONDS)
+        raise
+    delete()
 
 
 def drop_old_notes(dossier: DossierContext) -> None:

@@ -16,6 +16,7 @@ from far_store import AfterEffect, FarStore, threads_named
 from snapstore.blobs import packer
 from snapstore.errors import StoreError, StoreFullError, StoreUnavailableError
 from snapstore.limits import MIB
+from snapstore.operations.snapshot import publish
 from snapstore.types import SnapshotOptions
 
 FILES = 120
@@ -95,6 +96,32 @@ def test_an_error_at_any_put_leaves_nothing_behind(lab: Any, small_packs: None, 
         far.error_of = lambda kind, name, number: None
         assert trial.dossier(store=far).snapshot(lab.source).problems == ()
     trial.assert_restores(trial.dossier(), lab.facts(), "latest")
+
+
+def test_nobody_waits_long_for_a_note_to_be_deleted_over_a_dead_line(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DeadLine(FarStore):
+        healed = threading.Event()
+
+        def put(self, name: str, data: Any, *, size: int | None = None) -> None:
+            if name.startswith("packs"):
+                raise StoreUnavailableError("the line is dead")
+            super().put(name, data, size=size)
+
+        def delete(self, name: str) -> None:
+            assert self.healed.wait(20)
+            super().delete(name)
+
+    monkeypatch.setattr(publish, "_LAST_SECONDS", 0.1)
+    write_files(lab)
+    far = DeadLine(lab.store, seconds=0.0)
+    with pytest.raises(StoreUnavailableError, match="the line is dead"):
+        lab.dossier(store=far).snapshot(lab.source)
+    assert not far.healed.is_set()
+    assert len(lab.names("sessions")) == 1
+    far.healed.set()  # who stays alive deletes it when that can be done
+    [background] = threads_named("snapstore-note")
+    background.join(20)
+    assert lab.names("sessions") == []
 
 
 @pytest.mark.parametrize("lost", [StoreError, AfterEffect], ids=["was not stored", "was stored"])
