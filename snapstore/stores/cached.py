@@ -6,8 +6,8 @@ long (`snapstore.station`), and what is in the objects, all of which are sealed.
 Rules: objects never change and names are never used again, so what was read once stays true as long as the name is
 listed; whether it is listed, is always asked of the store itself, and so is everything that proves what a store holds
 (`uncached`). Kept are small whole objects of the folders below, when they are read or put, and, where the caller says
-that it reads trees, ranges of packs. A file of the cache begins with the hash of what follows; one that does not fit
-is as good as none. The folder is bounded: what was not used longest goes first. What cannot be kept is left: nothing
+that it reads trees, ranges of packs. A file of the cache begins with the hash of its name and of what follows; one that does
+not fit is as good as none. The folder is bounded: what was not used longest goes first. What cannot be kept is left: nothing
 depends on it. Several processes may use one folder.
 """
 
@@ -124,7 +124,7 @@ class CachedStore(StoreWrapper):
     def _read(self, file: Path) -> bytes | None:
         try:
             stored = file.read_bytes()
-            if _hash(stored[_HASH_BYTES:]) != stored[:_HASH_BYTES]:
+            if _hash(file.name, stored[_HASH_BYTES:]) != stored[:_HASH_BYTES]:
                 file.unlink()
                 return None
         except OSError:
@@ -141,7 +141,7 @@ class CachedStore(StoreWrapper):
             self._make_room(len(data) + _FILE_OVERHEAD_BYTES)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
             with open(descriptor, "wb") as opened:
-                opened.write(_hash(data) + data)
+                opened.write(_hash(file.name, data) + data)
             os.replace(temporary, file)
         except OSError:
             with contextlib.suppress(OSError):
@@ -224,5 +224,8 @@ def _is_kept(name: str) -> bool:
     return name.partition("/")[0] in KEPT_FOLDERS
 
 
-def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()
+def _hash(name: str, data: bytes) -> bytes:
+    hasher = hashlib.blake2b(name.encode(), digest_size=_HASH_BYTES)
+    hasher.update(b"\0")
+    hasher.update(data)
+    return hasher.digest()

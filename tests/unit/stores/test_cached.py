@@ -74,6 +74,17 @@ def test_trees_are_kept_by_block_until_they_prove_damaged(cached: CachedStore, r
     assert len(gets(recorder)) == 3
 
 
+def test_a_whole_file_under_another_name_is_as_good_as_none(
+    cached: CachedStore, recorder: Recorder, tmp_path: Path
+) -> None:
+    cached.put("config/one", b"the one")
+    cached.put("config/two", b"the other")
+    one, two = sorted((tmp_path / "cache").iterdir())
+    one.write_bytes(two.read_bytes())
+    assert cached.get("config/one") == b"the one"
+    assert gets(recorder) == ["config/one"]
+
+
 def test_a_folder_that_cannot_be_looked_into_costs_only_time(
     cached: CachedStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
