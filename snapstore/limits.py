@@ -13,6 +13,7 @@ MIB: Final = 1024 * 1024
 # --- the store ---------------------------------------------------------------------------------------------------
 MAX_OBJECT_BYTES: Final = 64 * MIB  # FAT32, FTP servers and object storage all take this without multi-part uploads
 REMOTE_READ_BACK_BYTES: Final = 256 * KIB  # read back after a put to a server; of larger objects the size is asked
+LISTING_MAX_NAMES: Final = 4 * 1024 * 1024  # packs of 128 TB; a server that lists more never ends, and memory does
 NAME_ELEMENT_MAX_CHARS: Final = 32  # three 32-byte directory records on FAT32, so 21,000 names a folder
 NAME_MAX_ELEMENTS: Final = 3  # "packs/a/name" is the deepest
 

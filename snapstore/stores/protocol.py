@@ -285,6 +285,15 @@ def oversized_object_error(name: str, url: str, size: int) -> StoreError:
     )
 
 
+def endless_listing_error(folder: str, url: str) -> StoreError:
+    """What `list` raises for more names than any repository has."""
+    return StoreError(
+        f"The listing of {folder or 'the store'} in {url} does not end: see that the address is right, and the server "
+        "is well.",
+        code="listing_endless",
+    )
+
+
 def uncertain_put_error(name: str, url: str, why: str) -> StoreError:
     """What the `put` of a remote store raises where nobody can tell whether the object got its name."""
     return StoreError(

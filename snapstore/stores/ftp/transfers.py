@@ -16,13 +16,15 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from ...errors import StoreError, StoreUnavailableError
+from ...limits import LISTING_MAX_NAMES
+from ..protocol import endless_listing_error
 from . import tls
 from .client import FtpClient
 from .questions import is_well
 from .replies import UNKNOWN_COMMAND, RefusedError, lost_error
 
 BLOCK_BYTES: Final = 256 * 1024
-_LISTING_MAX_BYTES: Final = 256 * 1024 * 1024
+_LINE_BYTES: Final = 64  # of MLSD, with the facts that are asked for and a name of 32 characters
 
 
 class Download(NamedTuple):
@@ -38,15 +40,22 @@ def upload(client: FtpClient, path: str, blocks: Iterable[bytes]) -> None:
     with conn:
         try:
             for block in blocks:
-                conn.sendall(block)
-        except OSError as error:
-            conn.close()
-            client.explain(error)
-        except BaseException:
+                _send(client, conn, block)
+        except (RefusedError, StoreUnavailableError):  # of the connection, and the client knows its state
+            raise
+        except BaseException:  # of the file that is read, or of whoever interrupts
             client.give_up()
             raise
         tls.say_farewell(conn)
         client.voidresp()
+
+
+def _send(client: FtpClient, conn: socket.socket, block: bytes) -> None:
+    try:
+        conn.sendall(block)
+    except OSError as error:
+        conn.close()
+        client.explain(error)
 
 
 def download(client: FtpClient, path: str, offset: int, size: int) -> Download:
@@ -89,8 +98,8 @@ def listing_lines(client: FtpClient, command: str) -> list[str]:
         try:
             while block := conn.recv(BLOCK_BYTES):
                 data += block
-                if len(data) > _LISTING_MAX_BYTES:
-                    raise lost_error(client.url, "a listing without an end")
+                if len(data) > LISTING_MAX_NAMES * _LINE_BYTES:
+                    raise endless_listing_error(command.partition(" ")[2], client.url)
         except OSError as error:
             conn.close()
             client.explain(error)

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from ...errors import SnapstoreError, StoreError, StoreUnavailableError
-from ...limits import REMOTE_READ_BACK_BYTES
+from ...limits import LISTING_MAX_NAMES, REMOTE_READ_BACK_BYTES
 from ..address import RemoteAddress
 from ..options import StoreOptions
 from ..protocol import (
@@ -34,6 +34,7 @@ from ..protocol import (
     check_prefix,
     check_range,
     check_station,
+    endless_listing_error,
     existing_name_error,
     is_name,
     missing_object_error,
@@ -270,6 +271,8 @@ class ObjectStorageStore:
         count = 0
         for page in self._pages(folder, doing):
             count += len(page)
+            if count > LISTING_MAX_NAMES:
+                raise endless_listing_error(folder, self._url)
             for key, size in page:
                 name = key[start:]
                 # Some tools keep "packs/a/" as an empty object to show a folder; obstore gives it without the slash.

@@ -105,6 +105,11 @@ def vanished(where: str) -> StoreUnavailableError:
     )
 
 
+def closed(doing: str, where: str) -> StoreError:
+    """The error for a store that was closed before or meanwhile."""
+    return StoreError(f"Could not {doing} in {where}: the store was closed.", code="store_closed")
+
+
 def no_folder(where: str) -> InputError:
     """The error for a root that is a file."""
     return InputError(f"{where} is a file: name the folder that is to hold the store.", code="not_a_folder")

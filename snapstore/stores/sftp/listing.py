@@ -12,10 +12,11 @@ a listing is complete, or there is none.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
-from ..protocol import StoredObject, is_folder, is_name
+from ...limits import LISTING_MAX_NAMES
+from ..protocol import StoredObject, endless_listing_error, is_folder, is_name
 from . import wire
 from .client import SftpClient
 from .failures import refused, vanished
@@ -59,7 +60,9 @@ async def list_names(pool: Pool, folder: str) -> list[str]:
                     return names
                 if not isinstance(reply, wire.Names):
                     raise refused(reply, f"list {folder}", pool.url)
-                names += [entry.name.decode("utf-8", "replace") for entry in reply.entries]
+                names += [entry.name.decode("utf-8", "replace") for entry in reply.entries if b"/" not in entry.name]
+                if len(names) > LISTING_MAX_NAMES:
+                    raise endless_listing_error(folder, pool.url)
     finally:
         if not client.broken:
             client.tell([wire.close(opened.value)])
@@ -75,6 +78,8 @@ class _Folder:
         self.entries: dict[str, wire.Attributes] = {}
         self.unclear: list[str] = []
         """Names whose size or kind the server did not give, and links."""
+        self.count = 0
+        """Of the names that were given, whoever's they are."""
         self.begun = False
         self.read = False
         self.there = True
@@ -88,15 +93,16 @@ class _Folder:
         """The name in the store of something in this folder."""
         return f"{self.name}/{name}" if self.name else name
 
-    def take(self, entries: Iterable[wire.Entry]) -> None:
+    def take(self, entries: Sequence[wire.Entry]) -> None:
         """Keep what can be the store's."""
+        self.count += len(entries)
         for entry in entries:
             try:
                 name = entry.name.decode("ascii")
             except UnicodeDecodeError:
                 continue
             full = self.full_name(name)
-            if not (is_name(full) or is_folder(full)):
+            if "/" in name or not (is_name(full) or is_folder(full)):
                 continue
             kind = 0 if entry.attributes.mode is None else stat.S_IFMT(entry.attributes.mode)
             self.entries[name] = entry.attributes
@@ -219,6 +225,8 @@ class _Listing:
                 if folder.read:
                     raise refused(reply, f"list {folder.name or 'the store'}", self._pool.url)
                 folder.take(reply.entries)
+                if folder.count > LISTING_MAX_NAMES:
+                    raise endless_listing_error(folder.name, self._pool.url)
             elif isinstance(reply, wire.Status) and reply.code == wire.EOF:
                 folder.read = True
             else:

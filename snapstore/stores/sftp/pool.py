@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Final
@@ -22,7 +23,7 @@ from ...errors import StoreError
 from . import wire
 from .client import Counters, Disconnected, SftpClient
 from .connecting import Link, Login, connect
-from .failures import absent, disconnected, no_folder, refused
+from .failures import absent, closed, disconnected, no_folder, refused
 
 HANDLES_KEPT: Final = 8  # of each connection
 HANDLE_IDLE_SECONDS: Final = 20.0  # then it is closed: a server on Windows deletes no open file
@@ -126,6 +127,8 @@ class Pool:
         self.counters: Counters = login.counters
         self._create = create
         self._opened = False
+        self._closed = False
+        self._failure: StoreError | None = None
         self._small: Connection | None = None
         self._connecting = asyncio.Lock()
         self._free: list[Connection] = []
@@ -145,12 +148,20 @@ class Pool:
 
     async def small(self) -> Connection:
         """The connection for what is small. Raises StoreError or PasswordWanted."""
+        failure = self._failure
         async with self._connecting:
-            if self._small is None or self._small.client.broken:
-                if self._small is not None:
-                    self._small.abort()
-                    self._small = None
+            if self._small is not None and not self._small.client.broken:
+                return self._small
+            if self._failure is not None and self._failure is not failure:
+                raise copy.copy(self._failure)  # of a try meanwhile: one after the other they would wait for minutes
+            if self._small is not None:
+                self._small.abort()
+                self._small = None
+            try:
                 self._small = await self._new()
+            except StoreError as error:
+                self._failure = error
+                raise
             return self._small
 
     @contextlib.asynccontextmanager
@@ -175,7 +186,8 @@ class Pool:
                 connection.forget(name)
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, and those that are just being made."""
+        self._closed = True
         connections = [self._small, *self._free, *self._lent]
         self._small, self._free = None, []
         there = [connection for connection in connections if connection is not None]
@@ -205,6 +217,9 @@ class Pool:
         except BaseException:
             connection.abort()
             raise
+        if self._closed:
+            connection.abort()
+            raise closed("connect", self.url)
         self._opened = True
         return connection
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
-from ...errors import InputError, StoreError
+from ...errors import InputError
 from ...limits import MIB, REMOTE_READ_BACK_BYTES
 from ..address import RemoteAddress
 from ..options import StoreOptions
@@ -38,7 +38,7 @@ from . import wire
 from .client import Counters, Disconnected
 from .connecting import Login
 from .downloading import download
-from .failures import PasswordWanted, disconnected, refused, vanished
+from .failures import PasswordWanted, closed, disconnected, refused, vanished
 from .keys import Password
 from .listing import list_below, list_names
 from .loop import LoopEnded, LoopThread, keep_inherited, release, shared_loop
@@ -203,10 +203,7 @@ class SftpStore:
         except Disconnected as error:
             raise disconnected(error, doing, self._url) from error
         except LoopEnded as error:
-            raise self._closed_error(doing) from error
-
-    def _closed_error(self, doing: str) -> StoreError:
-        return StoreError(f"Could not {doing} in {self._url}: the store was closed.", code="store_closed")
+            raise closed(doing, self._url) from error
 
     def _ask(self) -> None:
         with self._asking:
@@ -216,7 +213,7 @@ class SftpStore:
     def _working(self, doing: str) -> tuple[LoopThread, Pool]:
         with self._lock:
             if self._closed:
-                raise self._closed_error(doing)
+                raise closed(doing, self._url)
             if self._at_work is not None and self._at_work[0].pid != os.getpid():
                 keep_inherited(self._at_work)
                 self._at_work = None

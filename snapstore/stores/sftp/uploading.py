@@ -101,7 +101,7 @@ class Upload:
         existing, found, *read, closed = replies
         await self._check_name(existing, closed)
         wrong = self._difference(found, read, whole)
-        if wrong is not None:  # some FUSE file systems (fusefat) show the end of a file only when it is closed
+        if wrong is not None:  # reads may be cut short, and fusefat shows the end of a file only when it is closed
             wrong = self._difference(*await self._read_again(size), whole)
         if wrong is not None:
             raise wrong
@@ -181,8 +181,16 @@ class Upload:
         found, opened = await self._client.ask([wire.lstat(self._old), wire.open_file(self._old, wire.READ_FLAG)])
         if not isinstance(opened, wire.Handle):
             return found, [opened]
-        replies = await self._client.ask([*self._reads(opened.value, size), wire.close(opened.value)])
-        return found, replies[:-1]
+        read: list[wire.Reply] = []
+        at = 0
+        while at < size:  # one by one: a server may give less than was asked for
+            (reply,) = await self._client.ask([wire.read(opened.value, at, min(self._client.read_bytes, size - at))])
+            read.append(reply)
+            if not isinstance(reply, wire.Data) or not reply.block:
+                break
+            at += len(reply.block)
+        self._client.tell([wire.close(opened.value)])
+        return found, read
 
     def _difference(self, found: wire.Reply, read: list[wire.Reply], whole: bytes | None) -> StoreError | None:
         """The error, if the server has something else than was sent. `read` are the bytes, if they were asked for."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from snapstore.errors import (
     StorePermissionError,
     StoreUnavailableError,
 )
+from snapstore.limits import MIB
 from snapstore.stores.ftp.store import FtpStore
 
 Opener = Callable[..., FtpStore]
@@ -55,6 +58,37 @@ def test_an_upload_that_lost_its_end_and_was_confirmed_is_found_out(
     assert names(store) == set()
     store.put("packs/a/one", BIG)
     assert store.get("packs/a/one") == BIG
+
+
+class Failing(BytesIO):
+    """An object's bytes, of which the second MiB cannot be read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= MIB:
+            raise OSError(errno.EIO, "the file cannot be read")
+        return super().read(size)
+
+
+def test_a_file_here_that_cannot_be_read_is_not_the_server_s_failure(
+    faulty: FtpServer, opened: Opener, name: str
+) -> None:
+    store = opened(faulty, name)
+    with pytest.raises(OSError, match="the file cannot be read"):
+        store.put("packs/a/one", Failing(bytes(2 * MIB)))
+    assert names(store) == set()
+    store.put("packs/a/one", BIG)
+
+
+def test_a_listing_without_an_end_is_broken_off(
+    faulty: FtpServer, opened: Opener, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(faulty, name)
+    for number in range(3):
+        store.put(f"packs/a/{number:032}", b"x")
+    monkeypatch.setattr("snapstore.stores.ftp.transfers.LISTING_MAX_NAMES", 1)
+    with pytest.raises(StoreError) as caught:
+        store.list("packs/a")
+    assert (caught.value.code, caught.value.retryable) == ("listing_endless", False)
 
 
 def test_a_size_that_is_a_lie_gives_neither_an_object_nor_other_bytes(

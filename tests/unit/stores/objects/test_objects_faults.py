@@ -177,6 +177,11 @@ class TestList:
         fails(StoreUnavailableError, "store_unavailable", lambda: list(store.list("packs")), retryable=True)
         assert len(list(store.list("packs"))) == 1
 
+    def test_one_without_an_end_is_broken_off(self, store: ObjectStorageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        store.put("packs/a/more", b"x")
+        monkeypatch.setattr("snapstore.stores.objects.store.LISTING_MAX_NAMES", 1)
+        fails(StoreError, "listing_endless", lambda: list(store.list("packs")), retryable=False)
+
     @pytest.mark.parametrize("status", [200, 302, 404])
     def test_what_is_no_listing_is_never_an_empty_one(
         self, store: ObjectStorageStore, liar: LyingService, status: int

@@ -18,7 +18,7 @@ from ssh_servers import SshServer, descendants, running_sshd
 
 from snapstore.errors import InputError, StoreError, StoreUnavailableError
 from snapstore.limits import KIB, MIB
-from snapstore.stores.sftp import pool, wire
+from snapstore.stores.sftp import listing, pool, wire
 from snapstore.stores.sftp.client import Disconnected, SftpClient
 from snapstore.stores.sftp.store import SftpStore
 
@@ -342,6 +342,46 @@ def test_a_listing_that_breaks_off_is_never_shorter(
     assert len(list(store.list("packs"))) == 3
 
 
+def test_a_listing_without_an_end_is_broken_off(
+    sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sshd)
+    store.put("packs/a/one", b"x")
+    names: list[wire.Names] = []
+
+    def again(reply: wire.Reply) -> wire.Reply:
+        names.extend([reply] if isinstance(reply, wire.Names) else [])
+        return names[0] if isinstance(reply, wire.Status) and reply.code == wire.EOF else reply
+
+    monkeypatch.setattr(listing, "LISTING_MAX_NAMES", 1000)
+    with monkeypatch.context() as patch:
+        lying(patch, again)
+        with pytest.raises(StoreError) as caught:
+            store.list("packs/a")
+        assert (caught.value.code, caught.value.retryable) == ("listing_endless", False)
+        with pytest.raises(StoreError, match="does not end"):
+            store.clean_temporaries("tester")
+    assert [found.name for found in store.list("")] == ["packs/a/one"]
+
+
+def test_names_with_slashes_are_foreign(
+    sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sshd)
+    store.put("packs/a/one", b"x")
+
+    def with_more(reply: wire.Reply) -> wire.Reply:
+        folder = wire.Attributes(size=0, mode=0o40755)
+        return (
+            wire.Names(entries=(*reply.entries, wire.Entry(b"packs/a", folder)))
+            if isinstance(reply, wire.Names)
+            else reply
+        )
+
+    lying(monkeypatch, with_more)
+    assert [found.name for found in store.list("")] == ["packs/a/one"]
+
+
 def test_servers_that_give_less_than_they_are_asked_for(
     sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +396,7 @@ def test_servers_that_give_less_than_they_are_asked_for(
 
     lying(monkeypatch, half)
     assert store.get("packs/a/one") == content
+    store.put("packs/a/small", content[: 100 * KIB])  # what is read back comes in parts, too
     assert store.get("packs/a/one", offset=5, size=100 * KIB) == content[5 : 5 + 100 * KIB]
     lying(monkeypatch, lambda reply: wire.Status(code=wire.EOF, text="") if isinstance(reply, wire.Data) else reply)
     with pytest.raises(StoreUnavailableError, match="ended before") as caught:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,8 @@ from snapstore.errors import (
     StoreUnavailableError,
 )
 from snapstore.limits import KIB, MIB
+from snapstore.stores.sftp import pool as connections
+from snapstore.stores.sftp.connecting import Link, Login
 from snapstore.stores.sftp.store import SftpStore
 
 OpenStore = Callable[..., SftpStore]
@@ -290,6 +294,64 @@ def test_closing_ends_what_is_under_way(sshd: SshServer, open_store: OpenStore) 
         store.close()
         codes = {end.result(timeout=10).code for end in ends}
     assert codes <= {"store_closed", "connection_lost"}
+
+
+def test_closing_ends_a_connection_that_is_just_being_made(
+    sshd: SshServer, asyncssh_server: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(asyncssh_server)  # it keeps the thread of all stores alive
+    store = open_store(sshd)
+    links: list[Link] = []
+    connect = connections.connect
+    connected, go_on = threading.Event(), threading.Event()
+
+    async def slowly(login: Login) -> Link:
+        links.append(await connect(login))
+        connected.set()
+        await asyncio.to_thread(go_on.wait, 10)
+        return links[-1]
+
+    monkeypatch.setattr(connections, "connect", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(store.get, "packs/a/one", size=MIB)  # takes a connection of its own
+        assert connected.wait(10)
+        store.close()
+        go_on.set()
+        with pytest.raises(StoreError) as caught:
+            end.result(timeout=10)
+    assert (caught.value.code, caught.value.retryable) == ("store_closed", False)
+    assert links[0].client.broken
+
+
+def test_those_who_waited_for_a_connection_share_its_failure(
+    sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(sshd)
+    store.put("packs/a/one", b"x")
+    tries = 0
+
+    async def cut(pool: connections.Pool) -> None:
+        (await pool.small()).client.fail("cut by the test")
+
+    async def fail_slowly(login: Login) -> Link:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0.5)
+        raise StoreUnavailableError("down", code="store_timeout")
+
+    def read(number: int) -> StoreError:
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.get("packs/a/one", size=1)
+        return caught.value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "connect", fail_slowly)
+        store._run("cut the connection", cut)
+        with ThreadPoolExecutor(4) as pool:
+            errors = list(pool.map(read, range(4)))
+    assert {(error.code, error.retryable) for error in errors} == {("store_timeout", True)}
+    assert tries < 4
+    assert store.get("packs/a/one") == b"x"
 
 
 SCRIPT = """
