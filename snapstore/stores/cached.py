@@ -6,9 +6,9 @@ long (`snapstore.station`), and what is in the objects, all of which are sealed.
 Rules: objects never change and names are never used again, so what was read once stays true as long as the name is
 listed; whether it is listed, is always asked of the store itself, and so is everything that proves what a store holds
 (`uncached`). Kept are small whole objects of the folders below, when they are read or put, and, where the caller says
-that it reads trees, ranges of packs. A file of the cache begins with the hash of its name and of what follows; one that does
-not fit is as good as none. The folder is bounded: what was not used longest goes first. What cannot be kept is left: nothing
-depends on it. Several processes may use one folder.
+that it reads trees, ranges of packs. A file of the cache begins with the hash of its name and of what follows; one
+that does not fit is as good as none. The folder is bounded: what was not used longest goes first. What cannot be kept
+is left: nothing depends on it. Several processes may use one folder.
 """
 
 from __future__ import annotations
