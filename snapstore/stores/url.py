@@ -43,14 +43,14 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _MISTYPED = re.compile(r"(?:sftp|ftps?|s3|gs|az)(?:://|//[^/]*:[^/]*@)", re.IGNORECASE)
 _QUERY_VALUE = re.compile(r"(?<=[?&])([^=&#]+)=[^&#]*")
 _KNOWN: Final = "a path, file:, usb:, memory:, sftp:, ftp:, ftps:, s3:, gs: and az:"
-# Scheme to the module and class of its store, the package that it takes and the extra that brings it.
+# Scheme to the module and class of its store.
 _REMOTE: Final = {
-    "sftp": (".sftp.store", "SftpStore", "asyncssh", "sftp"),
-    "ftp": (".ftp.store", "FtpStore", None, None),
-    "ftps": (".ftp.store", "FtpStore", None, None),
-    "s3": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
-    "gs": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
-    "az": (".objects.store", "ObjectStorageStore", "obstore", "s3"),
+    "sftp": (".sftp.store", "SftpStore"),
+    "ftp": (".ftp.store", "FtpStore"),
+    "ftps": (".ftp.store", "FtpStore"),
+    "s3": (".objects.store", "ObjectStorageStore"),
+    "gs": (".objects.store", "ObjectStorageStore"),
+    "az": (".objects.store", "ObjectStorageStore"),
 }
 _ATTEMPTS_TO_OPEN: Final = 3  # somebody waits for the answer, and a wrong address looks like a server that is down
 
@@ -156,17 +156,7 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _remote_store(address: RemoteAddress, options: StoreOptions, *, create: bool, station: str) -> Store:
-    module, name, package, extra = _REMOTE[address.scheme]
-    try:
-        if package is not None:
-            import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise InputError(
-            f'Stores at {address.scheme}: addresses take the package {package}: pip install "snapstore[{extra}]"',
-            code="extra_missing",
-        ) from None
+    module, name = _REMOTE[address.scheme]
     kind: RemoteKind = getattr(import_module(module, __package__), name)
     patience = Patience(attempts=min(options.attempts, _ATTEMPTS_TO_OPEN))
     return patience.attempt(lambda: kind(address, options, create=create, station=station), cancelled=lambda: False)
@@ -198,9 +188,7 @@ def _file_url_path(url: str) -> Path:
         )
     if host and os.name != "nt":
         raise InputError(f"{redact_url(url)!r} names a server: mount it and give the folder.", code="invalid_url")
-    from urllib.request import (
-        url2pathname,
-    )  # brings the whole of HTTP with it, which takes longer than a small snapshot
+    from urllib.request import url2pathname  # late: the whole of HTTP comes with it, and takes as long as a snapshot
 
     return Path(url2pathname(f"//{host}{parts.path}" if host else parts.path))
 

@@ -9,15 +9,14 @@ the main thread waits for can be interrupted; it may still come to its end.
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from types import ModuleType
 from typing import Final, TypeVar
 
-from ...errors import InputError, SnapstoreError, StoreError
+from ...errors import SnapstoreError, StoreError
 from ...limits import MAX_OBJECT_BYTES
+from ..extras import extra_package
 from ..options import StoreOptions
 from .clients import Clients
 from .failures import Failure
@@ -42,7 +41,7 @@ class Bucket:
     """Every method raises RequestFailedError, or a store error where the request could not even be made."""
 
     def __init__(self, place: Place, options: StoreOptions) -> None:
-        self._obstore = _obstore()
+        self._obstore = extra_package("obstore", extra="s3", wanted_by=f"Object storage ({place.scheme}://)")
         self._clients = Clients(place, options)
 
     @property
@@ -120,12 +119,3 @@ def _aside(request: Callable[[], T]) -> T:
     while not answer.done():
         wait([answer], timeout=_LISTEN_SECONDS)
     return answer.result()
-
-
-def _obstore() -> ModuleType:
-    try:
-        return importlib.import_module("obstore")
-    except ImportError as error:
-        raise InputError(
-            'Object storage needs a package that is not installed: pip install "snapstore[s3]".', code="extra_missing"
-        ) from error

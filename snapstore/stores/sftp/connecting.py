@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import InputError, StoreError, StorePermissionError, StoreUnavailableError
 from ..address import RemoteAddress
+from ..extras import extra_package
 from ..options import StoreOptions
 from .client import Break, Counters, Disconnected, SftpClient, SftpSession
 from .failures import PasswordWanted, disconnected, no_sftp
@@ -37,7 +38,6 @@ KEEP_ALIVE_MISSES: Final = 3
 WINDOW_BYTES: Final = 8 << 20  # what may be on the way to us: 50 ms at a gigabit
 PACKET_BYTES: Final = 32 << 10
 MAX_HOPS: Final = 8
-PIP_COMMAND: Final = 'pip install "snapstore[sftp]"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +77,10 @@ class Link:
 
 async def connect(login: Login) -> Link:
     """A new connection, as far as an SFTP channel that is ready. Raises StoreError or PasswordWanted."""
-    try:
-        import asyncssh
-    except ImportError as error:
-        raise InputError(
-            f"{login.address.shown} needs a package that is not installed: {PIP_COMMAND}", code="extra_missing"
-        ) from error
     where = login.address.shown
+    extra_package("asyncssh", extra="sftp", wanted_by=where)
+    import asyncssh
+
     ways: list[asyncssh.SSHClientConnection] = []
     login.counters.handshakes += 1
     try:
