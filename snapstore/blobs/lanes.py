@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import copy_context
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -59,7 +60,9 @@ class _Calls(Generic[T]):
         threads: list[threading.Thread] = []
         try:
             for number in range(lanes):
-                thread = threading.Thread(target=self._work, name=f"snapstore-lane-{number}", daemon=True)
+                thread = threading.Thread(
+                    target=copy_context().run, args=(self._work,), name=f"snapstore-lane-{number}", daemon=True
+                )
                 thread.start()
                 threads.append(thread)
             for thread in threads:

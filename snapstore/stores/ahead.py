@@ -5,9 +5,10 @@ needs, and in which order they have to be made.
 
 Rules: inside `one_look` a listing that was announced is made once, at the start, side by side with the others, but for
 those that have to wait for another one. What is put or deleted through this store meanwhile is seen: its folder is
-listed anew. Nothing is kept beyond the end of the block, so that no listing is older than the block it is used in. An
-error comes out of the listing that it belongs to. With a local store a block does nothing at all. What is done
-`meanwhile` is over before anything is put.
+listed anew. Nothing is kept beyond the end of the block, and nothing is given to other threads than the block's own
+(and those that take over its context), so that no listing is older than the block it is used in: threads that share a
+store look at it at moments of their own. An error comes out of the listing that it belongs to. With a local store a
+block does nothing at all. What is done `meanwhile` is over before anything is put.
 """
 
 from __future__ import annotations
@@ -16,40 +17,58 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from contextvars import ContextVar
+from typing import BinaryIO, Final
 
 from ..errors import OperationCancelledError, StoreError
 from .protocol import Store, StoredObject, check_prefix, lanes_of
 from .wrapper import StoreWrapper
 
 
+class _Block:
+    """The listings made ahead for one block."""
+
+    def __init__(self, store: AheadStore) -> None:
+        self.store = store
+        self.made: dict[str, Future[list[StoredObject]]] = {}
+
+
+_blocks: Final[ContextVar[tuple[_Block, ...]]] = ContextVar("_blocks", default=())
+"""Those that the running code is in, of any store."""
+
+
 class AheadStore(StoreWrapper):
-    """Passes everything on, and lists ahead where it was asked to. One block at a time."""
+    """Passes everything on, and lists ahead where it was asked to. A block inside another one is part of that."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
-        self._made: dict[str, Future[list[StoredObject]]] = {}
+        self._open: list[_Block] = []
         self._background: threading.Thread | None = None
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def one_look(self, *chains: Sequence[str]) -> Iterator[None]:
         """List folders now and side by side; of those in one chain, each after the one before it."""
-        if lanes_of(self.inner) == 1 or self._made:
+        if lanes_of(self.inner) == 1 or self._block() is not None:
             yield
             return
+        block = _Block(self)
         workers = ThreadPoolExecutor(max(1, sum(map(len, chains))), thread_name_prefix="snapstore-list")
+        entered = _blocks.set((*_blocks.get(), block))
+        with self._lock:
+            self._open.append(block)
         try:
             for chain in chains:
                 before: Future[list[StoredObject]] | None = None
                 for prefix in map(check_prefix, chain):
                     before = workers.submit(self._list_after, before, prefix)
                     with self._lock:
-                        self._made[prefix] = before
+                        block.made[prefix] = before
             yield
         finally:
+            _blocks.reset(entered)
             with self._lock:
-                self._made.clear()
+                self._open.remove(block)
             workers.shutdown(wait=True, cancel_futures=True)
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
@@ -69,8 +88,12 @@ class AheadStore(StoreWrapper):
 
     def _drop(self, name: str) -> None:
         with self._lock:
-            for prefix in [prefix for prefix in self._made if name.startswith(f"{prefix}/") or not prefix]:
-                del self._made[prefix]
+            for block in self._open:
+                for prefix in [prefix for prefix in block.made if name.startswith(f"{prefix}/") or not prefix]:
+                    del block.made[prefix]
+
+    def _block(self) -> _Block | None:
+        return next((block for block in _blocks.get() if block.store is self), None)
 
     def meanwhile(self, action: Callable[[], None]) -> None:
         """Do something in the background; see the function of that name."""
@@ -96,8 +119,9 @@ class AheadStore(StoreWrapper):
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """The listing made ahead, or one made now."""
+        folder, block = check_prefix(prefix), self._block()
         with self._lock:
-            made = self._made.get(check_prefix(prefix))
+            made = None if block is None else block.made.get(folder)
         return self.inner.list(prefix) if made is None else iter(made.result())
 
 

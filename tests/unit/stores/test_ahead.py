@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
+from snapstore.blobs.lanes import side_by_side
 from snapstore.errors import StoreUnavailableError
 from snapstore.stores.ahead import AheadStore, meanwhile
 from snapstore.stores.memory import MemoryStore
@@ -69,6 +71,45 @@ def test_after_the_block_everything_is_listed_anew(far: Far) -> None:
         names(store, "packs")
     far.inner.put("packs/a/later", b"3")
     assert names(store, "packs") == ["packs/a/later", "packs/a/one"]
+
+
+def test_another_thread_gets_no_listing_of_the_block(far: Far) -> None:
+    store = AheadStore(far)
+    found: list[list[str]] = []
+
+    def look(*, in_block: bool) -> None:
+        with store.one_look(("condemn",)) if in_block else nullcontext():
+            found.append(names(store, "condemn"))
+
+    with store.one_look(("condemn",)):
+        assert names(store, "condemn") == []
+        far.inner.put("condemn/one", b"by another station")
+        for in_block in (False, True):
+            thread = threading.Thread(target=look, kwargs={"in_block": in_block})
+            thread.start()
+            thread.join()
+        assert names(store, "condemn") == []
+        side_by_side(store, [lambda: found.append(names(store, "condemn"))] * 2)
+    assert found == [["condemn/one"], ["condemn/one"], [], []], "its own threads are the block's"
+
+
+def test_a_block_of_another_store_inside_takes_nothing_away(far: Far) -> None:
+    store, other = AheadStore(far), AheadStore(Far(MemoryStore()))
+    with store.one_look(("packs",)), other.one_look(("packs",)):
+        assert names(other, "packs") == []
+        for _ in range(2):
+            assert names(store, "packs") == ["packs/a/one"]
+    assert far.listed == ["packs"]
+
+
+def test_what_another_thread_puts_is_seen_inside_the_block(far: Far) -> None:
+    store = AheadStore(far)
+    with store.one_look(("packs",)):
+        assert names(store, "packs") == ["packs/a/one"]
+        thread = threading.Thread(target=store.put, args=("packs/b/new", b"3"))
+        thread.start()
+        thread.join()
+        assert names(store, "packs") == ["packs/a/one", "packs/b/new"]
 
 
 def test_own_changes_are_seen_inside_the_block(far: Far) -> None:
