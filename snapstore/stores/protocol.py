@@ -17,7 +17,8 @@ Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 
 Remote stores keep two more, on which `RetryingStore` and everyone who makes names rely:
 - what was put counts when the server has confirmed it, the size that it reports is right, and what is small
-  (`REMOTE_READ_BACK_BYTES`) was read back. Nothing can show that the server has it on its disk, but the sync of SFTP;
+  (`REMOTE_READ_BACK_BYTES`) was read back. Whether it outlasts a power cut at the server is the server's matter; only
+  SFTP has a sync, and that for the bytes and not for the name;
 - a `put` that raises a `retryable` error has not used the name, and never will: it may be put under it again. One of
   which nobody can tell raises the code "put_uncertain", which is not retryable: the object may be there, or come to
   be there, so only who makes names can put it again, under a new one.

@@ -5,7 +5,7 @@ Here: `Upload`, one object from its temporary to its name. Not here: who gives t
 Rules:
 - Written to a temporary, synced where the server can (`fsync@openssh.com`), its size compared with what the server
   says, small ones read back and compared, then renamed. A small object takes three ways to the server and back: open;
-  all of the rest; rename.
+  all of the rest; rename. The name itself cannot be synced: SFTP has no sync of folders.
 - A name that exists is never overwritten: SSH_FXP_RENAME refuses that (OpenSSH makes a hard link, the others look),
   and the name is looked for before. Only a server without that request is asked for the renaming of POSIX.
 - A temporary gets at most one name, ever. Before the rename any failure leaves nothing, and trying again is safe. If
