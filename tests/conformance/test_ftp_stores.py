@@ -42,6 +42,8 @@ def ftp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 class TestFtp(StoreConformance):
+    objects_in_bulk = 96  # each takes two handshakes of TLS, and a listing here has no pages
+
     @pytest.fixture(autouse=True)
     def _place(self, ftp_server: FtpServer) -> None:
         self.server = ftp_server
