@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..limits import PROGRESS_INTERVAL_SECONDS
 from ..progress import Cancel, NullCancel, NullProgress, Progress, ProgressStatus, raise_if_cancelled
@@ -30,7 +30,8 @@ class Meter:
         self.phase = "scan"
         self.files = 0
         self.bytes = 0
-        self.added = 0
+        self.added: Callable[[], int] = int
+        """Asked for the bytes that were added so far."""
         self.problems = 0
         self.files_total: int | None = None
         self.bytes_total: int | None = None
@@ -85,7 +86,7 @@ class Meter:
                 files_total=None if self.files_total is None else max(self.files_total, self.files),
                 bytes_done=self.bytes,
                 bytes_total=None if self.bytes_total is None else max(self.bytes_total, self.bytes),
-                added_bytes=self.added,
+                added_bytes=self.added(),
                 problems=self.problems,
                 current=self._current,
                 seconds_elapsed=seconds,

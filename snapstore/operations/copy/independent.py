@@ -273,6 +273,8 @@ class _Run:
         nothing = self._medium.folders(None)
         with saver, contextlib.closing(nothing):
             saver.start(new_packs(there, saver))
+            added_before = self._tally.added_bytes
+            meter.added = lambda: added_before + saver.stored_bytes
             job = new_job(there, saver, Previous(nothing, nothing, trusted=False), ExcludeRules(()), meter)
             with _reading_source():
                 root = replay(source, job, self._before)

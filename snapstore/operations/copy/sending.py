@@ -178,7 +178,6 @@ class Sender:
 
     def _count(self, blobs: int, size: int) -> None:
         self.blobs += blobs
-        self._meter.added += size
         self._meter.step(size=size)
 
     # --- whole packs ---------------------------------------------------------------------------------------------

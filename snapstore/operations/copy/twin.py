@@ -174,16 +174,19 @@ class _Run:
             mark_condemned(in_destination(self._parts[0].dossier, self._destination))
         meter = self._tally.meter
         reach = Reach(self._source, meter)
-        meter.files_total = sum(len(part.manifests) for part in self._parts)
+        meter.files_total = sum(_files_in(manifest) for part in self._parts for manifest in part.manifests)
         meter.enter("copy")
         self._sender = Sender(self._source, self._destination, meter)
+        meter.added = lambda: self._sender.stored_bytes
         with contextlib.closing(self._sender):
             try:
                 for part in self._parts:
                     for manifest in part.manifests:
                         self._send_or_report(reach, part, manifest)
+                        meter.step(files=_files_in(manifest), current=manifest.sealed.snapshot_id.hex())
                         self._publish_if_due()
                 self._publish(reach)
+                meter.tell()
             finally:
                 self._tally.blobs += self._sender.blobs
                 self._tally.added_bytes += self._sender.stored_bytes
@@ -205,7 +208,6 @@ class _Run:
             self._tally.take(part.dossier, manifest, manifest.sealed.snapshot_id)
         else:
             self._waiting.append(_Waiting(part, manifest, data, _listed_manifest(part, manifest)))
-        self._tally.meter.step(files=1, current=manifest.sealed.snapshot_id.hex())
         return True
 
     def _send(self, reach: Reach, part: _Part, manifest: ReadManifest) -> None:
@@ -297,6 +299,10 @@ class _Run:
             return
         medium_id = there.repository.config.medium_id
         put_record(there, RecordType.COPIED, mandatory=False, payload=copied_payload(medium_id, sorted(whole)))
+
+
+def _files_in(manifest: ReadManifest) -> int:
+    return manifest.facts.files + manifest.facts.others
 
 
 def _read_manifest(dossier: DossierContext, manifest: ReadManifest) -> bytes:

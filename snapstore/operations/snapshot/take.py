@@ -171,6 +171,7 @@ class _Run:
         old_cache = self.medium.folders(last)
         with saver, contextlib.closing(old_cache):
             saver.start(new_packs(dossier, saver))
+            self.meter.added = lambda: self.added_bytes + saver.stored_bytes
             job = new_job(dossier, saver, Previous(old_cache, new_cache, trusted=trusted), self.rules, self.meter)
             job.report(*[missing_problem(path) for path in self.layout.missing], *self.noticed)
             self.meter.enter("snapshot")
@@ -183,6 +184,7 @@ class _Run:
         if job.counts.reused and last is not None:
             relied.update(last.packs)
         self.added_bytes += stored_bytes
+        self.meter.added = lambda: self.added_bytes
         return _Saved(job, root_hash, relied, stored_bytes, self.medium.last())
 
     def _publish(self, snapshot_id: SnapshotId, saved: _Saved) -> Published:

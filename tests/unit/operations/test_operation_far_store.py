@@ -17,6 +17,7 @@ from snapstore.blobs import packer
 from snapstore.errors import StoreError, StoreFullError, StoreUnavailableError
 from snapstore.limits import MIB
 from snapstore.operations.snapshot import publish
+from snapstore.progress import ProgressStatus
 from snapstore.types import SnapshotOptions
 
 FILES = 120
@@ -54,6 +55,27 @@ def test_a_snapshot_over_a_far_store_is_whole(lab: Any, small_packs: None) -> No
     far.got.clear()
     lab.assert_restores(lab.dossier(store=far), facts, report.snapshot)
     assert far.most["get"] > 1
+
+
+class Watcher:
+    """Keeps the last figures of each phase."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, ProgressStatus] = {}
+
+    def update(self, status: ProgressStatus) -> None:
+        self.last[status.phase] = status
+
+
+def test_progress_tells_what_was_stored(lab: Any, small_packs: None) -> None:
+    write_files(lab)
+    watcher = Watcher()
+    report = lab.dossier(store=FarStore(lab.store)).snapshot(lab.source, progress=watcher)
+    stored = sum(item.size for folder in ("packs", "index") for item in lab.store.list(folder))
+    assert watcher.last["confirm"].added_bytes == stored <= report.added_bytes
+    copied = lab.open().copy_to(lab.folder / "twin", mode="twin", progress=watcher)
+    assert watcher.last["copy"].added_bytes == copied.added_bytes > 0
+    assert watcher.last["copy"].files_done == watcher.last["copy"].files_total == FILES
 
 
 def test_each_window_is_fetched_about_once(lab: Any) -> None:
