@@ -31,6 +31,7 @@ from ...crypto.entropy import random_bytes
 from ...errors import InputError, StoreFullError, StorePermissionError, StoreUnavailableError
 from ...limits import MIB
 from ...stores.media import connected_media, find_medium
+from ...stores.media.linux import is_in_memory
 from ...stores.oserrors import translated, vanished
 from ...types import MediumTestReport, Problem
 from ..configs import repository_ids
@@ -64,10 +65,10 @@ def try_medium(path: str | os.PathLike[str], meter: Meter, *, full: bool) -> Med
         usage = shutil.disk_usage(folder)
     except OSError as error:
         raise translated(error, "test the medium", folder) from error
-    shared = _is_of_the_system(device)
+    shared = _is_of_the_system(device) or is_in_memory(folder)
     if full and shared:
         raise InputError(
-            f"{folder} is on a disk that the system works on: a full test would leave it without room. Name a folder "
+            f"{folder} is on a disk that the system works on, or in its memory: a full test would leave it without room. Name a folder "
             "on the medium, or make the quick test.",
             code="system_disk",
         )

@@ -78,6 +78,12 @@ def mount_of(path: str, mounts: Iterable[Mount]) -> Mount | None:
     return fitting
 
 
+def is_in_memory(path: str) -> bool:
+    """Whether a folder lies in the computer's memory: all that is free there is what programs run in."""
+    mount = mount_of(os.path.realpath(path), read_mounts())
+    return mount is not None and mount.file_system in ("tmpfs", "ramfs")
+
+
 def unescape_label(name: str) -> str:
     r"""A file name of /dev/disk/by-label as the label it stands for: udev writes a blank as `\x20`."""
     return _unescape(_UDEV_ESCAPE, 16, name)

@@ -233,3 +233,9 @@ def test_fingerprints_last_and_tell_copies_apart(stack: ExitStack, tmp_path: Pat
     moved.rename(first.path)
     first.plug_in()
     assert fingerprint(first.path / "snapstore") == found
+
+
+def test_the_memory_of_the_computer_is_not_filled(tiny_mount: Path) -> None:
+    with pytest.raises(snapstore.InputError) as caught:
+        snapstore.test_medium(tiny_mount, full=True)
+    assert caught.value.code == "system_disk"
