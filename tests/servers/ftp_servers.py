@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import pwd
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ftp_certificates import HOSTS, Certificates, certificates
-from server import Server, ServerMissingError, find_program, free_port, wait_for_port
+from server import Server, ServerMissingError, find_program, free_port
+from server_process import ServerProcess
 
 from snapstore.stores.options import StoreOptions
 
@@ -82,8 +82,8 @@ def running_vsftpd(folder: Path, tls: str | None = "1.3", *, require_reuse: bool
         f"MinProtocol = TLSv1.2\nMaxProtocol = TLSv{tls or '1.3'}\n"
     )
     configuration = folder / "vsftpd.conf"
-    process = _Process(
-        [program, str(configuration)], folder / "vsftpd.log", port, environment={"OPENSSL_CONF": str(library)}
+    process = ServerProcess(
+        [program, str(configuration)], port, folder / "vsftpd.log", variables={"OPENSSL_CONF": str(library)}
     )
     # It stores as a user without rights, who reaches no folder of tests, and whose root folder must not be writable.
     with tempfile.TemporaryDirectory(prefix="snapstore-vsftpd-") as root:
@@ -129,7 +129,7 @@ def running_proftpd(folder: Path, tls: str | None = "1.3") -> Iterator[FtpServer
         ]
     configuration = folder / "proftpd.conf"
     configuration.write_text("\n".join(lines) + "\n")
-    process = _Process([program, "--nodaemon", "--config", str(configuration)], folder / "output.log", port)
+    process = ServerProcess([program, "--nodaemon", "--config", str(configuration)], port, folder / "output.log")
     with process.running():
         yield _server("proftpd", process, files, made)
 
@@ -162,7 +162,7 @@ def running_pyftpdlib(
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
     program = Path(__file__).with_name("ftp_faulty.py")
-    process = _Process([sys.executable, str(program), str(folder / "settings.json")], folder / "output.log", port)
+    process = ServerProcess([sys.executable, str(program), str(folder / "settings.json")], port, folder / "output.log")
     with process.running():
         server = _server("pyftpdlib", process, files, made, query="?tls=implicit" if implicit else "")
         server.faults = lambda **wished: _write_faults(faults, wished)
@@ -185,7 +185,7 @@ def _taken(log: Path) -> list[str]:
 
 def _server(
     name: str,
-    process: _Process,
+    process: ServerProcess,
     files: Path,
     made: Certificates | None,
     *,
@@ -214,63 +214,6 @@ def _server(
         )
 
     return server_at(process.port)
-
-
-class _Process:
-    """A server's process and its children, started and killed as a group."""
-
-    def __init__(self, command: Sequence[str], log: Path, port: int, environment: dict[str, str] | None = None) -> None:
-        self._command = list(command)
-        self._log = log
-        self.port = port
-        self._environment = os.environ | (environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
-                start_new_session=True,
-            )  # fmt: skip
-        try:
-            self._wait()
-        except ServerMissingError:
-            self.stop()
-            raise
-
-    def _wait(self) -> None:
-        assert self._process is not None
-        time.sleep(0.05)
-        if self._process.poll() is not None:
-            said = self._log.read_text(errors="replace")[-300:].strip()
-            raise ServerMissingError(f"{self._command[0]} ended at once: {said}")
-        wait_for_port(self.port)
-
-    def stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        _kill_children(process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=20)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        self.start()
-        try:
-            yield
-        finally:
-            self.stop()
-
-
-def _kill_children(pid: int) -> None:
-    """Kill what a server has started; children that made sessions of their own are not in its group."""
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            _kill_children(int(child))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
 
 
 def _program(name: str, variable: str) -> str:

@@ -36,7 +36,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, from anywhere
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server import Server, ServerMissingError, free_port, wait_for_port
+from server import Server, ServerMissingError, free_port
+from server_process import ServerProcess
 
 from snapstore.stores.options import StoreOptions
 
@@ -68,38 +69,6 @@ class ObjectServer(Server):
     restart_keeps_objects: bool = True
 
 
-class Process:
-    """A server's process, that can be killed and started again on the same port."""
-
-    def __init__(
-        self, command: Sequence[str], port: int, folder: Path, *, variables: Mapping[str, str] | None = None
-    ) -> None:
-        self._command = command
-        self._port = port
-        self._log = folder / "server.log"
-        self._folder = folder
-        self._variables = {**os.environ, **(variables or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder, env=self._variables
-            )
-        try:
-            wait_for_port(self._port, seconds=30)
-        except ServerMissingError as error:
-            self.stop()
-            said = self._log.read_text(errors="replace")[-500:]
-            raise ServerMissingError(f"{self._command[0]} did not start: {error}; {said}") from None
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
 def tools_folder() -> Path:
     """Where the servers are that do not come with Python."""
     given = os.environ.get("SNAPSTORE_TEST_TOOLS")
@@ -114,15 +83,6 @@ def _tool(relative: str, installer: str) -> str:
             f"{path} is not there; with {installer}: python tests/servers/object_servers.py --install {tools_folder()}"
         )
     return str(path)
-
-
-@contextlib.contextmanager
-def _running(process: Process) -> Iterator[None]:
-    process.start()
-    try:
-        yield
-    finally:
-        process.stop()
 
 
 def _ask(method: str, url: str, data: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
@@ -146,7 +106,7 @@ def _s3_server(
     name: str,
     port: int,
     *,
-    process: Process,
+    process: ServerProcess,
     start: Callable[[], None] | None = None,
     folder: Path | None = None,
     tls: bool = False,
@@ -178,7 +138,12 @@ def running_moto(folder: Path) -> Iterator[ObjectServer]:
     except ImportError as error:
         raise ServerMissingError(f"moto is not installed: {error}") from None
     port = free_port()
-    process = Process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, folder)
+    process = ServerProcess(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        port,
+        folder / "server.log",
+        folder=folder,
+    )
 
     def start() -> None:
         process.start()
@@ -208,13 +173,14 @@ def running_versitygw(folder: Path, *, tls: bool = False) -> Iterator[ObjectServ
         made = certificates(folder / "certificates")
         files = ["--cert", str(made.certificate), "--key", str(made.key)]
         options = StoreOptions(ca_file=made.authority)
-    process = Process(
+    process = ServerProcess(
         [program, "--port", f"127.0.0.1:{port}", *files, "--quiet", "posix", str(root)],
         port,
-        folder,
+        folder / "server.log",
+        folder=folder,
         variables={"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
     )
-    with _running(process):
+    with process.running():
         server = _s3_server("versitygw", port, process=process, folder=root / BUCKET, tls=tls)
         server.options = options
         yield server
@@ -228,7 +194,9 @@ def running_azurite(folder: Path) -> Iterator[ObjectServer]:
         raise ServerMissingError("node is not installed")
     port = free_port()
     command = [program, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    process = Process([*command, "--blobPort", str(port), "--location", str(folder)], port, folder)
+    process = ServerProcess(
+        [*command, "--blobPort", str(port), "--location", str(folder)], port, folder / "server.log", folder=folder
+    )
     variables = {"AZURE_STORAGE_ACCOUNT_NAME": AZURITE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY}
 
     def at(other: int) -> ObjectServer:
@@ -245,7 +213,7 @@ def running_azurite(folder: Path) -> Iterator[ObjectServer]:
             absent_bucket_url=f"az://not-{BUCKET}/place{query}",
         )
 
-    with _running(process):
+    with process.running():
         _make_container(port)
         yield at(port)
 

@@ -19,10 +19,8 @@ import contextlib
 import getpass
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,12 +28,12 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, from anywhere
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from server import Server, ServerMissingError, find_program, free_port, wait_for_port
+from server import Server, ServerMissingError, find_program, free_port
+from server_process import ServerProcess
 
 from snapstore.stores.options import StoreOptions
 
 HOST = "127.0.0.1"
-START_SECONDS = 15
 PASSWORD = "correct horse / battery @ staple"
 PROFTPD_USER = "tester"
 
@@ -59,65 +57,6 @@ class SshServer(Server):
     @property
     def host_key(self) -> Path:
         return self.home / "host_key"
-
-
-class Program:
-    """A server's process and all that it starts."""
-
-    def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
-        self._command = command
-        self._port = port
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            process = self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + START_SECONDS
-        while process.poll() is None and time.monotonic() < end:
-            with contextlib.suppress(ServerMissingError):
-                return wait_for_port(self._port, seconds=0.2)
-        self.stop()
-        said = self._log.read_text(errors="replace").strip().splitlines()
-        raise ServerMissingError(f"{self._command[0]} does not start: {said[-1] if said else 'no word'}")
-
-    def stop(self) -> None:
-        """Kill it and all sessions. The children have process groups of their own, so they are looked for."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        family = [process.pid, *descendants(process.pid)]
-        for pid in family:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-        for pid in family[1:]:  # they belong to nobody of ours, so their end is waited for by looking
-            end = time.monotonic() + 5
-            while is_alive(pid) and time.monotonic() < end:
-                time.sleep(0.01)
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below one, as /proc shows them."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-            parents.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = parents.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be counted does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager
@@ -162,7 +101,7 @@ def running_sshd(
     )
     with running(
         server,
-        Program(command, port, home / "log"),
+        ServerProcess(command, port, home / "log"),
         addresses_of=lambda at: replace(
             server, port=at, url=addresses(server.user, at, "/data" if chroot else str(data))
         ),
@@ -246,7 +185,7 @@ def running_proftpd_sftp(folder: Path) -> Iterator[SshServer]:
         home=home,
         user=PROFTPD_USER,
     )
-    process = Program([str(program), "-n", "-c", f"{home}/proftpd.conf"], port, home / "log")
+    process = ServerProcess([str(program), "-n", "-c", f"{home}/proftpd.conf"], port, home / "log")
     with running(
         server, process, addresses_of=lambda at: replace(server, port=at, url=addresses(PROFTPD_USER, at, str(data)))
     ):
@@ -266,13 +205,13 @@ def running_asyncssh_server(folder: Path) -> Iterator[SshServer]:
     server = SshServer(
         name="asyncssh", host=HOST, port=port, url=addresses("anyone", port, ""), folder=data, home=home, user="anyone"
     )
-    process = Program(command, port, home / "log")
+    process = ServerProcess(command, port, home / "log")
     with running(server, process, addresses_of=lambda at: replace(server, port=at, url=addresses("anyone", at, ""))):
         yield server
 
 
 @contextlib.contextmanager
-def running(server: SshServer, process: Program, *, addresses_of: Callable[[int], SshServer]) -> Iterator[None]:
+def running(server: SshServer, process: ServerProcess, *, addresses_of: Callable[[int], SshServer]) -> Iterator[None]:
     """Have it run, with everything of `server` set that depends on it."""
 
     def behind(port: int) -> Server:

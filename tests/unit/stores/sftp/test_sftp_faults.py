@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from server import ServerMissingError
-from ssh_servers import SshServer, descendants, running_sshd
+from server_process import descendants
+from ssh_servers import SshServer, running_sshd
 
 from snapstore.errors import InputError, StoreError, StoreUnavailableError
 from snapstore.limits import KIB, MIB
