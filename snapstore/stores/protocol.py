@@ -7,7 +7,7 @@ the bytes mean; a store never looks into an object.
 
 Rules that every store keeps (checked by `snapstore.testing.StoreConformance`):
 - an object is put whole and durable or not at all, is never altered, and its name is used once;
-- what was acknowledged is seen by every `list` and `get` that starts later;
+- once a call has returned, whoever asks afterwards, by `list` or `get`, sees what it did;
 - a listing that fails raises: it is never shorter than the truth, and an unreachable store is never an empty one;
 - names are checked in both directions: a wrong argument is an `InputError`, and a file on the storage whose name no
   object can have (`desktop.ini`, `.DS_Store`, `System Volume Information`, someone's photos) is foreign. Foreign
