@@ -5,12 +5,12 @@ Here: `try_medium`, the order of things, and the report. Not here: the files (ow
 
 Rules: everything is written before anything is read back, past the system's cache, so that a medium that writes over
 itself is found out. A quick test writes about a hundredth of the free space. Where the file system can set room aside
-without writing it, that is spread over the free space to its end, and finds media that lie about their size: those
-that drop what they have no room for, and most of those that write it over something else. Elsewhere it finds only media
-that lose data at once, and the report says so (`spread`); so on a disk that the system works on and in memory, where room
-set aside would be missed (17 GiB of a computer's memory were, once), and where a full test is refused. A full test writes all free space but a small rest, and finds
-all of them for certain. What is wrong with the medium is a problem in the report; an error is raised only for what
-keeps the test from being made: a medium that cannot be written at all, is full, or went away. The test's files are
+without writing it, that is spread over the free space to its end, and finds media that lie about their size: those that
+drop what they have no room for, and most of those that write it over something else. Elsewhere it finds only media that
+lose data at once, and the report says so (`spread`); so on a disk that the system works on and in memory, where room
+set aside would be missed, and where a full test is refused. A full test writes all free space but a small rest, and
+finds all of them for certain. What is wrong with the medium is a problem in the report; an error is raised only for
+what keeps the test from being made: a medium that cannot be written at all, is full, or went away. The test's files are
 removed whatever happens, and those of a run that was killed by the next run.
 """
 
@@ -30,7 +30,7 @@ from typing import Final
 from ...crypto.entropy import random_bytes
 from ...errors import InputError, StoreFullError, StorePermissionError, StoreUnavailableError
 from ...limits import MIB
-from ...stores.media import connected_media, find_medium, is_in_memory
+from ...stores.media import connected_media, find_medium
 from ...stores.media.linux import is_in_memory
 from ...stores.oserrors import translated, vanished
 from ...types import MediumTestReport, Problem
@@ -68,8 +68,8 @@ def try_medium(path: str | os.PathLike[str], meter: Meter, *, full: bool) -> Med
     shared = _is_of_the_system(device) or is_in_memory(folder)
     if full and shared:
         raise InputError(
-            f"{folder} is on a disk that the system works on, or in its memory: a full test would leave it without room. "
-            "Name a folder on the medium, or make the quick test.",
+            f"{folder} is on a disk that the system works on, or in its memory: a full test would leave it without "
+            "room. Name a folder on the medium, or make the quick test.",
             code="system_disk",
         )
     try:

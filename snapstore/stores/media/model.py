@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,9 +67,10 @@ def find_medium(
 ) -> Medium:
     """The one medium with the label `wanted` (capitals do not count), its uuid, or a repository id that begins with it.
 
-    Ids are looked for in `folder` of each medium, and only where `identify` is given.
+    Ids are looked for in `folder` of each medium, and only where `identify` is given. "" is nobody's label.
     """
-    fits = [medium for medium in media if wanted.casefold() in (medium.label.casefold(), medium.uuid.casefold())]
+    name = _plain(wanted)
+    fits = [medium for medium in media if name and name in (_plain(medium.label), _plain(medium.uuid))]
     if not fits and identify is not None and _is_id_prefix(wanted):
         fits = [medium for medium in media if _holds(medium, wanted.lower(), identify, folder)]
     if len(fits) == 1:
@@ -83,6 +85,11 @@ def find_medium(
         code="medium_not_connected",
         retryable=False,
     )
+
+
+def _plain(label: str) -> str:
+    """What counts of a label: an accent is one letter with it on one system, and a letter and a mark on another."""
+    return unicodedata.normalize("NFC", label).casefold()
 
 
 def _is_id_prefix(wanted: str) -> bool:

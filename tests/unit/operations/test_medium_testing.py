@@ -13,8 +13,10 @@ from media_images import MIB, Medium, ext4_on, medium_image
 from server import ServerMissingError
 
 import snapstore
+from snapstore.operations.media import testing_medium
 from snapstore.operations.media.own_files import OwnFiles
 from snapstore.operations.media.patterns import Pattern, first_difference
+from snapstore.stores.media import Medium as ListedMedium
 from snapstore.stores.media import fingerprint
 
 
@@ -198,6 +200,16 @@ def test_what_cannot_be_tested_is_refused(tmp_path: Path) -> None:
         snapstore.test_medium(tmp_path / "file")
     with pytest.raises(snapstore.StoreUnavailableError, match="No medium"):
         snapstore.test_medium("usb:NOT-PLUGGED-IN")
+
+
+def test_what_has_no_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(snapstore.InputError, match="empty"):
+        snapstore.test_medium("")
+    monkeypatch.setattr(testing_medium, "connected_media", lambda: [ListedMedium(path=tmp_path)])
+    with pytest.raises(snapstore.StoreUnavailableError, match="No medium"):
+        snapstore.test_medium("usb:")
+    assert names(tmp_path) == set()
 
 
 def test_the_disk_of_the_system_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,3 +128,10 @@ def test_two_that_fit_are_never_guessed(media: list[Medium], tmp_path: Path) -> 
         with pytest.raises(AmbiguousError, match="twin"):
             find_medium(wanted, [*media, twin], identify)
     assert find_medium("MO", [*media, twin], identify) is media[0]
+
+
+def test_an_accent_is_the_same_letter_however_it_is_written() -> None:
+    media = [Medium(path=Path("/media/a"), label="Cl\u00e9"), Medium(path=Path("/media/b"))]
+    assert find_medium("CLE\u0301", media) is media[0]
+    with pytest.raises(StoreUnavailableError):
+        find_medium("", media)  # not the one without a label
