@@ -46,7 +46,8 @@ class OwnFiles:
 
     def __enter__(self) -> Self:
         for path in self._root.iterdir():
-            if _FOLDER.fullmatch(path.name) and path.is_dir() and not is_running(path / _LOCK):
+            ours = _FOLDER.fullmatch(path.name) and not path.is_symlink() and path.is_dir()
+            if ours and not is_running(path / _LOCK):
                 _remove(path)
         with contextlib.ExitStack() as undoing:
             undoing.callback(_remove, self._path)

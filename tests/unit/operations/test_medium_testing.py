@@ -192,6 +192,19 @@ def test_the_files_of_a_test_under_way_are_left_to_it(tmp_path: Path) -> None:
     assert names(tmp_path) == {"snapstore-test-mine"}
 
 
+def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
+    elsewhere, medium = tmp_path / "elsewhere", tmp_path / "medium"
+    elsewhere.mkdir()
+    medium.mkdir()
+    (elsewhere / "000001.test").write_bytes(b"mine")
+    try:
+        (medium / "snapstore-test-0123abcd").symlink_to(elsewhere, target_is_directory=True)
+    except OSError as error:
+        pytest.skip(f"no links here: {error}")
+    with OwnFiles(medium):
+        assert names(elsewhere) == {"000001.test"}
+
+
 def test_what_cannot_be_tested_is_refused(tmp_path: Path) -> None:
     with pytest.raises(snapstore.StoreUnavailableError, match="connected"):
         snapstore.test_medium(tmp_path / "absent")
