@@ -5,14 +5,15 @@ Here: `Uploads`: a few puts at a time, and what became of them. Not here: what i
 Rules: each put has a thread of its own, which is gone when the put is over; a pack takes seconds, a thread a tenth of a
 millisecond. `begin` waits when as many as allowed are under way, so what they hold (temporary files) is bounded. What
 came of a put is told in the caller's thread, in his next call; so is its error, and that ends it all. Closing calls
-off: a put that asks `go_on` before it reads on ends there, and one that the store holds up ends with the store's
-time-out. A user who cancels does the same: packs may take minutes, and waiting for them ends at once. For one thread
-at a time.
+off: a put that asks `go_on` before it reads on ends there, and one that the store holds up is left to end with the
+store's time-out, which may take many minutes on a line that is dead. A user who cancels does the same: packs may take
+minutes, and waiting for them ends at once. For one thread at a time.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -21,6 +22,7 @@ from ..errors import OperationCancelledError
 T = TypeVar("T")
 
 _MOST: Final = 3  # three streams fill a line that one does not; each holds a pack's 32 MiB in a temporary file
+_CLOSE_SECONDS: Final = 5.0  # then a put is left alone: a pack that it still stores is found by the next run
 _LOOK_SECONDS: Final = 0.5  # a wait without an end cannot be interrupted on Windows
 
 
@@ -84,14 +86,16 @@ class Uploads:
             raise OperationCancelledError("The upload was called off. Run again: what was stored is found.")
 
     def close(self) -> None:
-        """Call everything off and wait until nothing is under way. What still ends well is not told of."""
+        """Call everything off and wait until nothing is under way, but not for long: see the module."""
         self._called_off.set()
+        end = time.monotonic() + _CLOSE_SECONDS
         for upload in self._under_way:
             if upload.thread.ident is None:
                 continue  # it never began
-            while not upload.over.wait(_LOOK_SECONDS):
+            while not upload.over.wait(_LOOK_SECONDS) and time.monotonic() < end:
                 pass
-            upload.thread.join(_LOOK_SECONDS)
+            if upload.over.is_set():
+                upload.thread.join(_LOOK_SECONDS)
         self._under_way.clear()
 
     def _settle(self, left: int) -> None:

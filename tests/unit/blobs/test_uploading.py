@@ -15,6 +15,7 @@ import pytest
 from far_store import AfterEffect, FarStore, threads_named
 
 from snapstore.blobs import packer as packer_module
+from snapstore.blobs import uploading
 from snapstore.blobs.uploading import Uploads
 from snapstore.errors import (
     BrokenWriterError,
@@ -284,6 +285,29 @@ def test_called_off_is_asked_before_each_read() -> None:
     assert told == []
     with pytest.raises(OperationCancelledError):
         uploads.go_on()
+
+
+def test_closing_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploading, "_CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(uploading, "_LOOK_SECONDS", 0.05)
+    uploads = Uploads(4)
+    begun, answer = threading.Event(), threading.Event()
+
+    def put() -> None:
+        begun.set()
+        assert answer.wait(20)
+
+    told: list[None] = []
+    uploads.begin(put, told.append)
+    assert begun.wait(5)
+    [hanging] = threads_named("snapstore-upload")
+    uploads.close()
+    assert not answer.is_set()
+    assert hanging.daemon, "the program may end"
+    answer.set()
+    hanging.join(20)
+    assert not hanging.is_alive()
+    assert told == []
 
 
 @pytest.mark.parametrize("step", ["begin another", "wait for all"])
