@@ -33,6 +33,7 @@ from ..format.names import dossier_folder
 from ..format.record import RecordType
 from ..station import DossierPin
 from ..types import DossierId, DossierInfo, Problem
+from .clones import check_config_macs
 from .context import DossierContext, RepositoryContext, not_enrolled
 from .keysets import (
     OpenedKeyset,
@@ -47,7 +48,6 @@ from .keysets import (
     reopen,
     stations_of,
 )
-from .opening import check_config_macs
 from .records import put_record
 
 _NAME_MAX_CODE_POINTS = 200
@@ -207,7 +207,7 @@ def check_repository_keys(context: RepositoryContext, keys: Sequence[EpochKeys])
             item.chunker,
         ):
             raise TamperedError("This dossier's keys are not those of the repository. Somebody put it there.")
-    check_config_macs(context, [item.maintenance_keys for item in map(DossierKeys.of, keys)])
+    check_config_macs(context.configs, [item.maintenance_keys for item in map(DossierKeys.of, keys)], context.store.url)
 
 
 def rename_dossier(dossier: DossierContext, name: str, opened: OpenedKeyset) -> DossierContext:

@@ -22,6 +22,7 @@ from ..stores.cached import warm
 from ..stores.protocol import StoredObject
 from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
+from .clones import see_medium
 from .context import DossierContext, one_look
 from .keysets import read_all_of, stations_in
 from .records import read_records
@@ -132,6 +133,7 @@ def history_look(dossier: DossierContext, *others: Sequence[str]) -> contextlib.
 
 def review_history(dossier: DossierContext) -> HistoryReview:
     """Return the history as callers see it."""
+    see_medium(dossier.repository)
     with history_look(dossier):
         history = read_history(dossier)
     return HistoryReview(

@@ -11,6 +11,7 @@ import re
 
 from ..errors import AmbiguousError, SnapshotNotFoundError
 from ..types import Snapshot
+from .clones import see_medium
 from .context import DossierContext
 from .history import ReadManifest, history_look, read_history
 
@@ -20,6 +21,7 @@ _ID_PART = re.compile(r"[0-9a-f]{4,32}")
 
 def find_manifest(dossier: DossierContext, wanted: Snapshot | str) -> ReadManifest:
     """Return the manifest that `wanted` names. Raises SnapshotNotFoundError, AmbiguousError."""
+    see_medium(dossier.repository)
     with history_look(dossier):
         manifests = read_history(dossier).manifests
     name = wanted if isinstance(wanted, str) else wanted.name

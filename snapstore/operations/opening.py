@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ..blobs.naming import put_named
@@ -23,7 +22,6 @@ from ..errors import (
     InputError,
     ObjectNotFoundError,
     RepositoryExistsError,
-    TamperedError,
 )
 from ..format.config import Config, decode_config, encode_config, unite_configs
 from ..format.names import HASH_DIGITS, name_matches, object_path
@@ -34,7 +32,7 @@ from ..stores.ahead import AheadStore
 from ..stores.cached import CachedStore
 from ..stores.protocol import README_NAME, Store, lanes_of
 from ..types import MediumId, Problem, RepositoryId
-from .clones import notice_clone
+from .clones import check_config_macs, notice_clone
 from .configs import read_configs
 from .context import RepositoryContext
 from .deriving import derive_alone
@@ -100,19 +98,10 @@ def open_repository(store: Store, state: StateFolder) -> RepositoryContext:
     decoded = read_configs(store, problems)
     config = unite_configs([item.config for item in decoded])
     context = RepositoryContext(store=store, config=config, configs=decoded, state=state, problems=problems)
-    check_config_macs(context, [MaintenanceKeys(item.epoch, item.maintenance) for item in context.held_keys().epochs])
+    keys = [MaintenanceKeys(item.epoch, item.maintenance) for item in context.held_keys().epochs]
+    check_config_macs(decoded, keys, store.url)
     notice_clone(context)
     return context.hold()
-
-
-def check_config_macs(context: RepositoryContext, keys: Iterable[MaintenanceKeys]) -> None:
-    """Check every whole config object against these keys. TamperedError if one was not made with any of them."""
-    macs = [item.config for item in keys]
-    if macs and not all(any(item.verify(key) for key in macs) for item in context.configs):
-        raise TamperedError(
-            f"The configuration in {context.store.url} was not written by this repository's owners. "
-            "Do not write to it; restore from another medium."
-        )
 
 
 def calibrated_kdf(seconds: float) -> KdfParameters:

@@ -17,6 +17,7 @@ from ...errors import InputError, SecretRequiredError
 from ...format.keyset import PrivateHalves
 from ...stores.protocol import settled
 from ...types import CopyMode, CopyReport, Problem, Snapshot
+from ..clones import see_medium
 from ..context import DossierContext, RepositoryContext
 from ..dossiers import list_dossiers, open_private
 from ..history import ReadManifest
@@ -89,6 +90,7 @@ def _run(
     source: RepositoryContext, request: CopyRequest, meter: Meter, copy: Callable[[Destination, CopyTally], None]
 ) -> CopyReport:
     """Open the destination and copy. The destination is settled last, so that "may be unplugged" holds."""
+    see_medium(source)
     with meter.ending_waits(source.store), opened_destination(source, request) as destination:
         tally = CopyTally(
             meter=meter,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ...stores.protocol import settled
 from ...types import Problem, SnapshotReport
+from ..clones import see_medium
 from ..context import DossierContext
 from ..meter import Meter
 from . import take
@@ -21,6 +22,7 @@ from .room import check_room
 def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Meter) -> SnapshotReport:
     """Save the sources and report the snapshot once it is whole. Raises as `take.take_snapshot`, and StoreFullError."""
     store = dossier.repository.store
+    see_medium(dossier.repository)
     check_room(store)
     report = take.take_snapshot(dossier, request, meter)
     notices = tuple(Problem(code=code, path=store.url, message=text) for code, text in meter.notices)
