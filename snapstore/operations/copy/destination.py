@@ -29,13 +29,16 @@ from ...errors import (
 from ...format.config import encode_config
 from ...format.names import object_path
 from ...format.notes import SessionNote, encode_session
+from ...stores.local import LocalStore
 from ...stores.protocol import Store
 from ...stores.url import open_store, redact_url
+from ...stores.wrapper import innermost
 from ...types import CopyMode, DossierId
 from ..clones import config_key, next_config, place_of
 from ..configs import repository_ids
 from ..context import RepositoryContext, station_mark
 from ..media.expected import expect_known_repository
+from ..media.finder import put_readme_at_root
 from ..opening import open_repository, put_readme, withdraw_if_late
 from .request import CopyRequest
 
@@ -63,6 +66,7 @@ def opened_destination(source: RepositoryContext, request: CopyRequest) -> Itera
         store = _existing_store(source, request)
         if store is not None:
             opened.callback(store.close)
+            _refuse_inside(source, store)
         created = store is None or not any(True for _ in store.list("config"))
         context = None
         if created:
@@ -71,6 +75,7 @@ def opened_destination(source: RepositoryContext, request: CopyRequest) -> Itera
                 if store is None:
                     store = _open(source, request, create=True)
                     opened.callback(store.close)
+                    _refuse_inside(source, store, is_new=True)
                 context = _make_twin(source, store)
         elif store is not None:
             context = open_repository(store, source.state)
@@ -106,6 +111,23 @@ def _existing_store(source: RepositoryContext, request: CopyRequest) -> Store | 
         return None
 
 
+def _refuse_inside(source: RepositoryContext, store: Store, *, is_new: bool = False) -> None:
+    """Raise InputError if the destination lies inside the source's folder, where it would be taken for its parts."""
+    there, here = innermost(store), innermost(source.store)
+    if not isinstance(there, LocalStore) or not isinstance(here, LocalStore):
+        return
+    path, own = (os.path.normcase(os.path.realpath(folder)) for folder in (there.root, here.root))
+    if not path.startswith(own.rstrip(os.sep) + os.sep):
+        return
+    if is_new:
+        with contextlib.suppress(OSError):
+            os.rmdir(there.root)
+    raise InputError(
+        f"{there.url} is inside the repository that is to be copied: name a place elsewhere, on another medium.",
+        code="own_folder",
+    )
+
+
 def _check_can_make(store: Store | None, request: CopyRequest) -> None:
     assert not isinstance(request.to, RepositoryContext)
     if request.mode is not CopyMode.TWIN:
@@ -126,6 +148,7 @@ def _make_twin(source: RepositoryContext, store: Store) -> RepositoryContext:
     put_readme(store)
     path = put_named(store, lambda name: object_path("config", name), data)
     withdraw_if_late(store, path.rpartition("/")[2], source.config.repository_id)
+    put_readme_at_root(store)
     return open_repository(store, source.state)
 
 
