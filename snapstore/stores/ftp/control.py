@@ -82,11 +82,12 @@ class ControlConnection(ftplib.FTP):
         self.lost, self.in_step = True, False
 
     @contextlib.contextmanager
-    def patience(self) -> Iterator[None]:
-        """Wait for replies less long than usual: there may be none."""
+    def patience(self, times: float | None = None) -> Iterator[None]:
+        """Wait for replies so many times as long as usual; by default less long, since there may be none."""
         before = self.sock.gettimeout() if self.sock is not None else None
+        usual = before or _UNSURE_REPLY_SECONDS
         if self.sock is not None:
-            self.sock.settimeout(min(_UNSURE_REPLY_SECONDS, before or _UNSURE_REPLY_SECONDS))
+            self.sock.settimeout(min(_UNSURE_REPLY_SECONDS, usual) if times is None else usual * times)
         try:
             yield
         finally:

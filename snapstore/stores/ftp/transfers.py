@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from ...errors import StoreError, StoreUnavailableError
-from ...limits import LISTING_MAX_NAMES
+from ...limits import LISTING_MAX_NAMES, MIB
 from ..protocol import endless_listing_error
 from . import tls
 from .client import FtpClient
@@ -24,6 +24,7 @@ from .questions import is_well
 from .replies import UNKNOWN_COMMAND, RefusedError, lost_error
 
 BLOCK_BYTES: Final = 256 * 1024
+_BUFFERED_BYTES: Final = 4 * MIB  # Linux lets the buffer of a connection grow to this; others to less
 _LINE_BYTES: Final = 64  # of MLSD, with the facts that are asked for and a name of 32 characters
 
 
@@ -37,17 +38,21 @@ class Download(NamedTuple):
 def upload(client: FtpClient, path: str, blocks: Iterable[bytes]) -> None:
     """Store a file. When this returns the server has confirmed it, and nothing is known of its size yet."""
     conn = client.transfercmd(f"STOR {path}")
+    sent_bytes = 0
     with conn:
         try:
             for block in blocks:
                 _send(client, conn, block)
+                sent_bytes += len(block)
         except (RefusedError, StoreUnavailableError):  # of the connection, and the client knows its state
             raise
         except BaseException:  # of the file that is read, or of whoever interrupts
             client.give_up()
             raise
         tls.say_farewell(conn)
-        client.voidresp()
+        # The last of it is still here, in the system's buffer: on a slow line it takes its time, and then the reply comes.
+        with client.patience(1 + min(sent_bytes, _BUFFERED_BYTES) / MIB):
+            client.voidresp()
 
 
 def _send(client: FtpClient, conn: socket.socket, block: bytes) -> None:

@@ -21,6 +21,7 @@ from snapstore.errors import (
     StoreUnavailableError,
 )
 from snapstore.limits import MIB
+from snapstore.stores.ftp.control import ControlConnection
 from snapstore.stores.ftp.store import FtpStore
 
 Opener = Callable[..., FtpStore]
@@ -77,6 +78,28 @@ def test_a_file_here_that_cannot_be_read_is_not_the_server_s_failure(
         store.put("packs/a/one", Failing(bytes(2 * MIB)))
     assert names(store) == set()
     store.put("packs/a/one", BIG)
+
+
+def test_the_reply_to_an_upload_is_waited_for_as_long_as_its_end_may_take(
+    faulty: FtpServer, opened: Opener, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(faulty, name, answer_timeout_seconds=7.0)
+    store.put("packs/a/before", b"x")
+    waited: dict[str, float | None] = {}
+    voidresp = ControlConnection.voidresp
+
+    def observed(client: ControlConnection) -> str:
+        waited.setdefault(client.verb, client.sock.gettimeout() if client.sock else None)
+        return voidresp(client)
+
+    monkeypatch.setattr(ControlConnection, "voidresp", observed)
+    store.put("packs/a/one", bytes(2 * MIB))
+    store.put("packs/a/two", b"x")
+    assert waited["STOR"] == 7 * 3
+    assert waited["SIZE"] == waited["RNTO"] == 7
+    waited.clear()
+    store.put("packs/a/three", bytes(20 * MIB))
+    assert waited["STOR"] == 7 * 5
 
 
 def test_a_listing_without_an_end_is_broken_off(
