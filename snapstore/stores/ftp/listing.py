@@ -28,7 +28,6 @@ class Kind(enum.Enum):
     FOLDER = enum.auto()
     UNKNOWN = enum.auto()
     """Not said by the server: a link, or a listing of bare names."""
-    GONE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,6 @@ EOF: Final = 1
 NO_SUCH_FILE: Final = 2
 PERMISSION_DENIED: Final = 3
 FAILURE: Final = 4
-NO_CONNECTION: Final = 6
-CONNECTION_LOST: Final = 7
 OP_UNSUPPORTED: Final = 8
 # Of later versions; some servers send them in version 3 as well.
 FILE_ALREADY_EXISTS: Final = 11
@@ -154,7 +152,6 @@ class Limits:
 
     read_bytes: int
     write_bytes: int
-    handles: int
 
 
 Reply = Status | Handle | Data | Names | Attributes | Extended
@@ -316,8 +313,8 @@ def decode_limits(body: bytes) -> Limits:
     """The answer to limits@openssh.com."""
     if len(body) < _LIMITS.size:
         raise WireError("the limits are cut short")
-    _, read_bytes, write_bytes, handles = _LIMITS.unpack_from(body)
-    return Limits(read_bytes=read_bytes, write_bytes=write_bytes, handles=handles)
+    _, read_bytes, write_bytes, _ = _LIMITS.unpack_from(body)
+    return Limits(read_bytes=read_bytes, write_bytes=write_bytes)
 
 
 def _text(text: bytes) -> bytes:
