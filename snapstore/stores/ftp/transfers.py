@@ -50,7 +50,7 @@ def upload(client: FtpClient, path: str, blocks: Iterable[bytes]) -> None:
             client.give_up()
             raise
         tls.say_farewell(conn)
-        # The last of it is still here, in the system's buffer: on a slow line it takes its time, and then the reply comes.
+        # The last of it is still here, in the system's buffer, and on a slow line it takes its time.
         with client.patience(1 + min(sent_bytes, _BUFFERED_BYTES) / MIB):
             client.voidresp()
 

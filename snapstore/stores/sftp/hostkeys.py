@@ -81,7 +81,8 @@ class HostKeys:
             shown = f" It shows {_described(self._shown)}." if self._shown is not None else ""
             return StorePermissionError(
                 f"THE KEY OF {where} HAS CHANGED: another machine may be posing as it, and nothing was sent.{shown} "
-                f"Ask who runs it. Only if the change is confirmed, forget the old key with: ssh-keygen -R '{where}'",
+                "Ask who runs it. Only if the change is confirmed, forget the old key with: "
+                f'ssh-keygen -f {self._first_file()} -R "{where}"',
                 code="host_key_changed",
             )
         if self._shown is None:
@@ -91,13 +92,15 @@ class HostKeys:
         port_option = "" if port in (None, SSH_PORT) else f"-p {port} "
         return StorePermissionError(
             f"The server {where} is not known here: {shown}. Compare that with what its owner says; if it is the same, "
-            f"accept it with: ssh-keyscan {port_option}{host} >> {self._accepting()}  "
+            f"accept it with: ssh-keyscan {port_option}{host} >> {self._first_file()}  "
             f"(or connect once with: ssh {port_option}{host})",
             code="host_key_unknown",
         )
 
-    def _accepting(self) -> str:
-        return str(self._files[0]) if self._files else USER_FILES[0]
+    def _first_file(self) -> str:
+        """As a shell takes it; double quotes are those that every system's has."""
+        file = str(self._files[0]) if self._files else USER_FILES[0]
+        return f'"{file}"' if " " in file else file
 
     def _read(self) -> tuple[asyncssh.SSHKnownHosts, asyncssh.SSHKnownHosts]:
         """The keys that are known, and those that are revoked as if these were known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import subprocess
 import sys
@@ -61,16 +62,19 @@ def test_what_the_message_says_accepts_the_host(sshd: SshServer, open_store: Ope
     open_store(sshd, known_hosts=known_hosts).put("packs/a/one", b"x")
 
 
-def test_a_changed_host_key_is_refused_sternly(
-    sshd: SshServer, open_store: OpenStore, known_hosts: Path, tmp_path: Path
-) -> None:
+def test_a_changed_host_key_is_refused_sternly(sshd: SshServer, open_store: OpenStore, tmp_path: Path) -> None:
+    known_hosts = tmp_path / "known hosts"  # with a blank, as in the home folders of many
     for kind in ("ed25519", "rsa"):  # one of the same kind, and one of a kind that the server has not
         keygen("-q", "-t", kind, "-N", "", "-f", f"{tmp_path}/{kind}")
         known_hosts.write_text(f"[{sshd.host}]:{sshd.port} {(tmp_path / f'{kind}.pub').read_text()}")
         with pytest.raises(StorePermissionError, match="CHANGED") as caught:
             open_store(sshd, known_hosts=known_hosts)
         assert (caught.value.code, caught.value.retryable) == ("host_key_changed", False)
-        assert f"ssh-keygen -R '[{sshd.host}]:{sshd.port}'" in str(caught.value)
+        forgetting = shlex.split(str(caught.value).partition("ssh-keygen ")[2])
+        assert forgetting == ["-f", str(known_hosts), "-R", f"[{sshd.host}]:{sshd.port}"]
+        keygen(*forgetting)
+        with pytest.raises(StorePermissionError, match="not known here"):
+            open_store(sshd, known_hosts=known_hosts)
 
 
 def test_a_revoked_host_key_is_refused(sshd: SshServer, open_store: OpenStore, known_hosts: Path) -> None:
