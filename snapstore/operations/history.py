@@ -60,6 +60,11 @@ class History:
     """Of `expected`, what is written on the medium itself."""
     problems: list[Problem] = field(default_factory=list)
 
+    def confirmed_once(self) -> list[ReadManifest]:
+        """Return what is confirmed, oldest first, and what was: a roster names it, and its ok copy was lost since."""
+        expected = set(self.expected)
+        return [item for item in reversed(self.manifests) if item.confirmed or item.sealed.snapshot_id in expected]
+
 
 @dataclass(frozen=True, slots=True)
 class _Signers:

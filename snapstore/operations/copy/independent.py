@@ -86,7 +86,7 @@ def copy_sealed_anew(
     with history_look(dossier):
         history = read_history(dossier)
     tally.report_problem(*history.problems)
-    chosen = [item for item in reversed(history.manifests) if item.confirmed] if wanted is None else wanted
+    chosen = history.confirmed_once() if wanted is None else wanted
     there = _dossier_there(destination, dossier.pin.name, new_secret, dry_run=tally.dry_run)
     held = History() if there is None else read_history(there)
     lacking = _lacking(dossier, there, chosen, held, tally, named=wanted is not None)

@@ -117,7 +117,7 @@ def _prepare(
         else:
             with contextlib.suppress(DamagedObjectError):  # its keyset was not brought there
                 held = read_history(there)
-    chosen = [item for item in reversed(history.manifests) if item.confirmed] if wanted is None else wanted
+    chosen = history.confirmed_once() if wanted is None else wanted
     return _Part(dossier, there, history, held, _lacking(chosen, held, tally, named=wanted is not None))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import snapstore
 from snapstore.operations.copy import destination
+from snapstore.operations.history import read_history
 from snapstore.stores.media import Medium
 from snapstore.stores.medium_store import MediumStore
 
@@ -56,3 +57,20 @@ def test_whoever_finds_a_twin_on_a_stick_is_told_what_it_is(
     )
     assert repository.copy_to("usb:GREEN", mode="twin").created
     assert sorted(path.name for path in stick.iterdir()) == ["README.txt", "snapstore"]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_snapshot_whose_confirmation_was_lost_is_copied(
+    repository: snapstore.Repository, tmp_path: Path, lost: int
+) -> None:
+    second = repository.dossier("shop").snapshot(tmp_path / "files").snapshot
+    first = repository.dossier("shop").list()[1]
+    names = {
+        item.sealed.snapshot_id: item.names for item in read_history(repository.dossier("shop")._context).manifests
+    }
+    (name,) = (name for name in names[(first, second)[lost].id] if name.startswith("ok/"))
+    (tmp_path / "first" / name).unlink()
+    report = repository.copy_to(tmp_path / "twin", mode="twin")
+    assert [item.id for item in report.copied] == [first.id, second.id]
+    with snapstore.open(tmp_path / "twin", state_dir=tmp_path / "another computer") as twin:
+        assert [item.confirmed for item in twin.dossier("shop").list()] == [True, True]
