@@ -232,6 +232,10 @@ class _Hop:
         target |= {} if user is None else {"username": user}
         try:
             found = asyncssh.SSHClientConnectionOptions(**target, client_keys=None)
+        except RuntimeError as error:  # pathlib's, for who has no home
+            raise InputError(
+                "SSH looks for its files in the user's home folder and there is none: set HOME."
+            ) from error
         except (ValueError, OSError) as error:
             raise InputError(f"The SSH configuration for {host} cannot be used: {error}.") from error
         known = found.known_hosts if isinstance(found.known_hosts, list) else []
@@ -251,8 +255,8 @@ class _Hop:
 
 def _config_files(options: StoreOptions) -> list[Path]:
     if options.ssh_config is not None:
-        return [Path(options.ssh_config).expanduser()] if os.fspath(options.ssh_config) else []
-    file = Path("~/.ssh/config").expanduser()
+        return [Path(os.path.expanduser(options.ssh_config))] if os.fspath(options.ssh_config) else []
+    file = Path(os.path.expanduser("~/.ssh/config"))  # unlike Path.expanduser no error for who has no home
     return [file] if os.access(file, os.R_OK) else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 import subprocess
@@ -258,6 +259,24 @@ def test_no_configuration_at_all(sshd: SshServer, open_store: OpenStore, monkeyp
     with pytest.raises(StorePermissionError) as caught:
         open_store(sshd, ssh_config="", known_hosts=None)
     assert caught.value.code == "host_key_unknown"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="users of POSIX")
+def test_a_user_whom_the_system_does_not_know(
+    sshd: SshServer, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    def unknown(number: int) -> pwd.struct_passwd:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setenv("USER", sshd.user)
+    with pytest.raises(InputError, match="set HOME"):
+        open_store(sshd, ssh_config=None)
+    monkeypatch.setenv("HOME", str(sshd.home))
+    open_store(sshd).put("packs/a/one", b"x")
 
 
 def test_a_configuration_that_cannot_be_read(sshd: SshServer, open_store: OpenStore, tmp_path: Path) -> None:
