@@ -141,3 +141,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         cwd=Path(__file__).parents[2],
     )
+
+
+def test_a_label_with_a_blank_is_quoted_in_what_is_to_be_typed(
+    with_stick: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    done = with_stick(
+        "mkdir '/media/MY STICK'\nmount -t tmpfs tmpfs '/media/MY STICK'\n"
+        "$ -r 'usb:MY STICK' init --unprotected\numount '/media/MY STICK'\n"
+    )
+    assert 'snapstore media test "usb:MY STICK"' in done.stdout

@@ -41,5 +41,6 @@ def command(session: Session, unprotected: bool, share: bool) -> None:
     session.output.summary(f"Made a repository at {printable(repository.url)}.")
     if url.lower().startswith("usb:"):
         # Sticks that lie about their size are found before anything relies on them, or when it is too late.
-        session.output.summary(f"A new stick? Test it once: snapstore media test {printable(url)}")
+        word = f'"{url}"' if " " in url else url  # every shell, and Windows', takes these quotes
+        session.output.summary(f"A new stick? Test it once: snapstore media test {printable(word)}")
     session.output.summary("Next: snapstore dossier add NAME")
