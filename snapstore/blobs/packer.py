@@ -181,10 +181,12 @@ class PackWriter:
         if self._waiting_bytes[kind] >= _SHUFFLE_BYTES:
             self._run(lambda: self._place(kind))
 
-    def finish(self) -> None:
-        """Store everything that is still open, and an index of it. More may be added afterwards."""
+    def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Store everything that is still open, and an index of it. More may be added afterwards.
+
+        `meanwhile` is called now and then while uploads are waited for; what it raises breaks the writer."""
         self._guard()
-        self._run(self._finish)
+        self._run(lambda: self._finish(meanwhile))
 
     def close(self) -> None:
         """Drop what is open, and what is on its way."""
@@ -213,7 +215,7 @@ class PackWriter:
             self._failed = True
             raise
 
-    def _finish(self) -> None:
+    def _finish(self, meanwhile: Callable[[], None]) -> None:
         for kind, packs in self._open.items():
             # What never filled a pack would only be merged again.
             self._place(kind, spread=bool(packs))
@@ -229,10 +231,10 @@ class PackWriter:
                     pack.builder.discard()
                 del packs[0]
         if self._uploads is not None:
-            self._uploads.wait()
+            self._uploads.wait(meanwhile)
         self._write_index()
         if self._uploads is not None:
-            self._uploads.wait()
+            self._uploads.wait(meanwhile)
 
     def _can_merge(self, pack: _OpenPack, other: _OpenPack) -> bool:
         """Tell whether `other` fits into `pack`, and twice into the store for a moment where both are built there."""

@@ -18,7 +18,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -35,6 +35,11 @@ from .sealer import BlobSealer, PlainBlob, SealedBlob
 _QUEUE_BATCHES: Final = 4  # a batch of photos is 4 MiB; more would not keep a slow medium busier
 _MAX_WORKERS: Final = 4  # beyond this the interpreter lock, not the ciphers, sets the pace
 _TREE_BATCHES: Final = 16  # that wait for a worker, before the caller does
+_LOOK_SECONDS: Final = 0.5  # between two calls of what a caller does while it waits
+
+
+def _nothing() -> None:
+    """What a caller does who only waits."""
 
 
 class BlobSaver:
@@ -128,14 +133,22 @@ class BlobSaver:
                     return blob_id
         return blob_ids[0]
 
-    def finish(self) -> None:
-        """Wait until every blob is in the store and indexed. More may be saved afterwards."""
+    def finish(self, meanwhile: Callable[[], None] = _nothing) -> None:
+        """Wait until every blob is in the store and indexed. More may be saved afterwards.
+
+        `meanwhile` is called now and then by the calling thread; what it raises ends the waiting."""
         self._submit_nodes()
         self._settle_nodes(0)
-        self._queue.join()
+        while self._is_writing():
+            meanwhile()
         self._raise_failure()
         assert self._packs is not None
-        self._packs.finish()
+        self._packs.finish(meanwhile)
+
+    def _is_writing(self) -> bool:
+        """Wait a moment for the writing thread; whether it still has something to do."""
+        with self._queue.all_tasks_done:
+            return not self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, _LOOK_SECONDS)
 
     @property
     def stored_bytes(self) -> int:

@@ -76,9 +76,9 @@ class Uploads:
         """Tell of what has ended meanwhile; raises the error of one that failed."""
         self._settle(self._most)
 
-    def wait(self) -> None:
-        """Wait for all, and tell of them; raises the error of one that failed."""
-        self._settle(0)
+    def wait(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait for all, and tell of them; raises the error of one that failed. `meanwhile` is called now and then."""
+        self._settle(0, meanwhile)
 
     def go_on(self) -> None:
         """Raise OperationCancelledError if the puts under way were called off."""
@@ -98,7 +98,7 @@ class Uploads:
                 upload.thread.join(_LOOK_SECONDS)
         self._under_way.clear()
 
-    def _settle(self, left: int) -> None:
+    def _settle(self, left: int, meanwhile: Callable[[], None] | None = None) -> None:
         """Tell of what has ended, and wait until no more than `left` are under way."""
         while True:
             self._ended.clear()
@@ -112,4 +112,6 @@ class Uploads:
             if len(self._under_way) <= left:
                 return
             self.go_on()
+            if meanwhile is not None:
+                meanwhile()
             self._ended.wait(_LOOK_SECONDS)

@@ -45,6 +45,7 @@ from ..snapshot.publish import (
     Published,
     drop,
     drop_old_notes,
+    dropping_notes,
     look,
     mark_condemned,
     put_copy,
@@ -98,12 +99,9 @@ def copy_sealed_anew(
         claim_medium(destination)
         check_may_write(there)
         drop_old_notes(there)
-        note = put_session_note(there)
-        try:
+        with dropping_notes(there) as notes:
+            notes.append(put_session_note(there))
             _Run(unlocked, there, held, tally).run(lacking, history)
-        finally:
-            with contextlib.suppress(Exception):  # the note is advisory, and the first error is the one to see
-                drop(there, [note])
 
 
 def copy_id(there: DossierContext, original: ReadManifest) -> SnapshotId:
@@ -279,7 +277,7 @@ class _Run:
             with _reading_source():
                 root = replay(source, job, self._before)
             root_hash = save_root(root, job)
-            saver.finish()
+            saver.finish(meter.step)
             self._relied |= saver.relied
             stored_bytes = saver.stored_bytes
             root_id = saver.blob_id(root_hash, shared=False)

@@ -114,7 +114,7 @@ class Sender:
     def finish(self) -> None:
         """Store everything that is on the way, and the index of it. More may be sent afterwards."""
         assert self._packs is not None
-        self._packs.finish()
+        self._packs.finish(self._meter.step)
         self._write_index()
 
     def close(self) -> None:

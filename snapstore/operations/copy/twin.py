@@ -27,7 +27,7 @@ from ..clones import claim_medium
 from ..context import DossierContext, RepositoryContext
 from ..history import History, ReadManifest, history_look, read_history
 from ..records import put_record
-from ..snapshot.publish import drop, drop_old_notes, mark_condemned, put_copy, put_session_note
+from ..snapshot.publish import drop, drop_old_notes, dropping_notes, mark_condemned, put_copy, put_session_note
 from .marks import BlobMarks
 from .reach import Reach
 from .request import CopyTally, not_copied
@@ -152,8 +152,8 @@ class _Run:
 
     def run(self) -> None:
         """Copy everything, publish it, and say so in a record."""
-        notes: list[str] = []
-        try:
+        first = self._parts[0].dossier
+        with dropping_notes(first if self._destination is None else in_destination(first, self._destination)) as notes:
             busy = [part.there for part in self._parts if part.there is not None and part.manifests]
             if busy and not self._tally.dry_run:
                 drop_old_notes(busy[0])  # those of all dossiers, so before the first new one
@@ -164,10 +164,6 @@ class _Run:
             if not self._tally.dry_run:
                 for part in self._parts:
                     self._put_record(part)
-        finally:
-            if self._destination is not None:
-                with contextlib.suppress(Exception):  # notes are advisory, and the first error is the one to see
-                    drop(in_destination(self._parts[0].dossier, self._destination), notes)
 
     def _copy(self) -> None:
         if self._destination is not None:

@@ -178,7 +178,7 @@ class _Run:
             root = save_tree(self.layout.root, job, reader)
             root_hash = save_root(root, job)
             self.meter.enter("upload")
-            saver.finish()
+            saver.finish(self.meter.step)
             relied = dict(saver.relied)
             stored_bytes = saver.stored_bytes
         if job.counts.reused and last is not None:

@@ -410,3 +410,32 @@ def sealed(bench: Any, chunks: list[bytes]) -> list[Any]:
     sealer = bench.sealer(verify=False)
     domain = sealer.domain(shared=False)
     return [sealer.seal_data(chunk, domain.hash(chunk), shared=False) for chunk in chunks]
+
+
+def test_a_caller_who_waits_for_uploads_is_asked_now_and_then(bench: Any, far: FarStore, chunks: list[bytes]) -> None:
+    gate = far.gate = threading.Event()
+    asked = []
+
+    def meanwhile() -> None:
+        asked.append(gate.is_set())
+        if len(asked) == 2:
+            gate.set()
+
+    with bench.saver() as saver:
+        hashes = saver.submit(chunks[:3], shared=[False] * 3).result()
+        saver.finish(meanwhile)
+    assert asked[:2] == [False, False]
+    assert bench.reader().load(hashes[0]) == chunks[0]
+
+
+def test_a_caller_who_waits_for_uploads_may_end_it(bench: Any, far: FarStore, chunks: list[bytes]) -> None:
+    gate = far.gate = threading.Event()
+
+    def meanwhile() -> None:
+        gate.set()
+        raise OperationCancelledError("enough")
+
+    with bench.saver() as saver:
+        saver.submit(chunks[:3], shared=[False] * 3).result()
+        with pytest.raises(OperationCancelledError):
+            saver.finish(meanwhile)
