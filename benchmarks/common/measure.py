@@ -14,15 +14,19 @@ processes of its own.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 SAMPLE_SECONDS = 0.02
+ENDING_SECONDS = 5.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 FOREIGN_SETTINGS = ("SNAPSTORE_", "RESTIC_", "BORG_", "PYTHONPATH")
@@ -67,51 +71,65 @@ def environment_of(command: Command) -> dict[str, str]:
 
 def run_quietly(command: Command) -> str:
     """Run without measuring and return what was printed; raises ProgramError."""
-    done = subprocess.run(
-        command.arguments,
-        cwd=command.folder,
-        env=environment_of(command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise ProgramError(f"{' '.join(command.arguments)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
-    return done.stdout
+    with _started(command, subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = process.stdout.read().decode(errors="replace")
+    if process.returncode:
+        raise ProgramError(f"{' '.join(command.arguments)} ended with {process.returncode}:\n{said[-2000:]}")
+    return said
 
 
 def run_measured(command: Command, log: Path) -> Measurement:
     """Run, with all output going to the file `log`; raises ProgramError."""
     with log.open("wb") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(
-            command.arguments,
-            cwd=command.folder,
-            env=environment_of(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        sampler = _MemorySampler(process.pid)
-        sampler.start()
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - started
-        except BaseException:  # interrupted: nobody else would end it
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            sampler.stop()
-        process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would look for it again
+        with _started(command, output) as process:
+            sampler = _MemorySampler(process.pid)
+            sampler.start()
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+                wall = time.perf_counter() - started
+                process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would look for it again
+            finally:
+                sampler.stop()
     if process.returncode:
         said = log.read_text(errors="replace")[-2000:]
         raise ProgramError(f"{' '.join(command.arguments)} ended with {process.returncode}:\n{said}")
     memory = max(sampler.peak, usage.ru_maxrss * MAXRSS_UNIT)
     return Measurement(wall=wall, user=usage.ru_utime, system=usage.ru_stime, memory=memory)
+
+
+@contextmanager
+def _started(command: Command, output: int | IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The running program; it has ended afterwards, and if that was an error here, so has all that it started."""
+    process = subprocess.Popen(
+        command.arguments,
+        cwd=command.folder,
+        env=environment_of(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a process group of its own: a shell's program would outlive the shell
+    )
+    try:
+        yield process
+        process.wait()
+    except BaseException:  # interrupted: nobody else would end it
+        _end_group(process)
+        raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and what it started, and wait, but not for long, until none of them can write any more."""
+    until = time.monotonic() + ENDING_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            time.sleep(SAMPLE_SECONDS)
 
 
 class _MemorySampler(threading.Thread):

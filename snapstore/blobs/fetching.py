@@ -5,10 +5,10 @@ be needed next.
 
 Rules: a server sees only aligned ranges of whole windows (see windows.py); neighbours that are missing together may be
 one range of up to four. What is on its way is not asked for again. What is needed now goes before what was asked for
-ahead; that is a wish: it is dropped when enough is ahead already, and its errors are told to nobody, since reading it
-asks again. Memory is bounded: so many windows kept, so many more that a call has in hand. Threads are begun when there
-is something to fetch and end when there is not; nothing has to be closed, but `close` drops the wishes. Safe for
-several threads.
+ahead; that is a wish: it waits while enough is ahead already, it is dropped if there are too many, and its errors are
+told to nobody, since reading it asks again. Memory is bounded: so many windows kept, so many more that a call has in
+hand. Threads are begun when there is something to fetch and end soon after there is nothing; nothing has to be closed,
+but `close` drops the wishes. Safe for several threads.
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ from ..stores.protocol import Store
 
 _KEPT: Final = 32  # windows; 78,579 files fetch each 1.23 times, with 48 1.16 and with 16 2.5 times; large files 1.00
 _AHEAD: Final = 12  # of those kept, that nobody has needed yet
+_WISHES: Final = 512  # windows that wait until fewer are ahead
 _IN_HAND: Final = 8  # windows that one call holds at a time, each of which may have been dropped from those kept
 _RANGE_WINDOWS: Final = 4  # in one get: beyond this the way there and back is little of the time
+_IDLE_SECONDS: Final = 0.5  # before a thread ends that has nothing to fetch
 _CLOSE_SECONDS: Final = 2.0  # what is under way then ends by itself
+
+_NOTHING: Final = memoryview(b"")
 
 _Key: TypeAlias = tuple[str, int]
 """A pack's full name, and a window's number in it."""
@@ -70,20 +74,27 @@ class FarWindows:
         self._kept = windows_kept
         self._windows: OrderedDict[_Key, Future[bytes]] = OrderedDict()
         self._ahead: set[_Key] = set()
+        self._wishes: OrderedDict[_Key, int] = OrderedDict()
         self._waiting: deque[_Run] = deque()
         self._threads: set[threading.Thread] = set()
+        self._idle: set[threading.Thread] = set()
+        self._closed = False
         self._lock = threading.Lock()
+        self._work_came = threading.Condition(self._lock)
 
     def read(self, path: str, pack_size: int, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset` of the pack at `path`. DamageError, or StoreError if the store fails."""
         [found] = self.read_many([Range(path, pack_size, offset, size)])
-        if isinstance(found, bytes):
-            return found
+        if isinstance(found, memoryview):
+            return bytes(found)
         raise found
 
-    def read_many(self, ranges: Sequence[Range]) -> list[bytes | DamageError | StoreError]:
-        """Return the bytes of each range, or the error in its place. Any number of ranges passes in bounded memory."""
-        results: list[bytes | DamageError | StoreError] = [b""] * len(ranges)
+    def read_many(self, ranges: Sequence[Range]) -> list[memoryview | DamageError | StoreError]:
+        """Return the bytes of each range, or the error in its place. Any number of ranges passes in bounded memory.
+
+        Beside what the result itself holds: the windows of its views.
+        """
+        results: list[memoryview | DamageError | StoreError] = [_NOTHING] * len(ranges)
         order = sorted(range(len(ranges)), key=ranges.__getitem__)
         held: dict[_Key, Future[bytes]] = {}
         planned = 0
@@ -108,18 +119,14 @@ class FarWindows:
         return results
 
     def prefetch(self, ranges: Iterable[Range]) -> None:
-        """Begin to fetch what will be needed soon, as far as there is room for it."""
+        """Begin to fetch what will be needed soon, in this order as far as memory allows."""
         with self._lock:
-            missing: dict[_Key, int] = {}
             for wanted in sorted(set(ranges)):
                 for number in wanted.windows():
-                    if (wanted.path, number) in self._windows or (wanted.path, number) in missing:
-                        continue
-                    if len(self._ahead) + len(missing) >= _AHEAD:
-                        break
-                    missing[wanted.path, number] = wanted.pack_size
-            self._ahead.update(missing)
-            self._begin(missing, ahead=True)
+                    key = (wanted.path, number)
+                    if key not in self._windows and len(self._wishes) < _WISHES:
+                        self._wishes.setdefault(key, wanted.pack_size)
+            self._grant()
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a pack, so that the next read asks the store again."""
@@ -131,8 +138,11 @@ class FarWindows:
     def close(self) -> None:
         """Drop what waits to be fetched, and wait a little for what is under way. Reading on afterwards works."""
         with self._lock:
+            self._closed = True  # threads end when there is nothing to fetch
+            self._work_came.notify_all()
             dropped = list(self._waiting)
             self._waiting.clear()
+            self._wishes.clear()
             for run in dropped:
                 self._drop(run)
             threads = list(self._threads)
@@ -148,6 +158,8 @@ class FarWindows:
         """Return windows, which are there or on their way now. `keys`: with the size of their packs."""
         with self._lock:
             self._ahead.difference_update(keys)
+            for key in keys:
+                self._wishes.pop(key, None)
             waiting = [run for run in self._waiting if not keys.keys().isdisjoint(run.keys())]
             for run in reversed(waiting):
                 self._waiting.remove(run)
@@ -162,12 +174,27 @@ class FarWindows:
                     taken[key] = window
                     self._windows.move_to_end(key)
             taken.update(self._begin(missing, ahead=False))
+            self._grant()
             return taken
+
+    def _grant(self) -> None:
+        """Begin to fetch the wishes that there is room for; not one by one. To be called with the lock."""
+        room = _AHEAD - len(self._ahead)
+        if not self._wishes or room < min(_RANGE_WINDOWS, len(self._wishes)):
+            return
+        granted: dict[_Key, int] = {}
+        while self._wishes and len(granted) < room:
+            key, pack_size = self._wishes.popitem(last=False)
+            if key not in self._windows:
+                granted[key] = pack_size
+        self._ahead.update(granted)
+        self._begin(granted, ahead=True)
 
     def _begin(self, missing: dict[_Key, int], *, ahead: bool) -> dict[_Key, Future[bytes]]:
         """Have windows fetched, by rising name and number. To be called with the lock."""
         begun: dict[_Key, Future[bytes]] = {key: Future() for key in sorted(missing)}
-        most = min(_RANGE_WINDOWS, -(-len(begun) // self._lanes))  # no lane is idle for the sake of a longer range
+        free = self._lanes - len(self._threads) + len(self._idle)
+        most = min(_RANGE_WINDOWS, -(-len(begun) // max(1, free)))  # no lane is idle for the sake of a longer range
         runs: list[_Run] = []
         for (path, number), window in begun.items():
             last = runs[-1] if runs else None
@@ -181,16 +208,23 @@ class FarWindows:
             self._waiting.extendleft(reversed(runs))
         self._windows.update(begun)
         self._trim()
-        for number in range(min(len(self._waiting), self._lanes - len(self._threads))):
+        self._call_threads()
+        return begun
+
+    def _call_threads(self) -> None:
+        """See that somebody fetches what waits. To be called with the lock."""
+        self._work_came.notify(len(self._waiting))
+        for threads in (self._threads, self._idle):
+            threads.difference_update([thread for thread in threads if not thread.is_alive()])  # of before a fork
+        for number in range(min(len(self._waiting) - len(self._idle), self._lanes - len(self._threads))):
             thread = threading.Thread(target=self._work, name=f"snapstore-fetch-{number}", daemon=True)
-            self._threads.add(thread)
             try:
                 thread.start()
             except RuntimeError:  # no more threads are to be had: those that there are will do
-                self._threads.discard(thread)
                 if not self._threads:
                     raise
-        return begun
+                return
+            self._threads.add(thread)
 
     def _trim(self) -> None:
         """Drop the windows that were used longest ago, not those on their way: they are few, and somebody waits."""
@@ -208,10 +242,15 @@ class FarWindows:
     # --- in the threads ------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        thread = threading.current_thread()
         while True:
             with self._lock:
+                self._idle.add(thread)
+                if not self._waiting and not self._closed:
+                    self._work_came.wait(_IDLE_SECONDS)
+                self._idle.discard(thread)
                 if not self._waiting:
-                    self._threads.discard(threading.current_thread())
+                    self._threads.discard(thread)
                     return
                 run = self._waiting.popleft()
             try:
@@ -247,13 +286,14 @@ class FarWindows:
             _fail(run, error)
 
 
-def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> bytes:
+def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> memoryview:
     """The bytes of a range, out of the windows that it lies in."""
     start = wanted.offset % READ_WINDOW_BYTES
-    if len(windows) == 1:
-        return windows[0].result()[start : start + wanted.size]
-    data = b"".join([window.result() for window in windows])
-    return data[start : start + wanted.size]
+    found = [memoryview(window.result()) for window in windows]
+    if len(found) == 1:
+        return found[0][start : start + wanted.size]
+    found[0] = found[0][start:]
+    return memoryview(b"".join(found))[: wanted.size]
 
 
 def _fail(run: _Run, error: BaseException) -> None:

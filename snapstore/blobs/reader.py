@@ -13,6 +13,7 @@ From a remote store a batch is read side by side, and ahead of its use where som
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..codec import decompress
 from ..crypto.blob import stored_hash, unseal_blob
@@ -28,12 +29,20 @@ from ..errors import (
 from ..format.names import pack_path
 from ..format.tree import Node, decode_node
 from ..stores.protocol import Store, lanes_of
-from ..types import PlainHash
+from ..types import BlobId, PlainHash
 from .fetching import FarWindows, Range
 from .index import BlobCopy, BlobIndex
 from .tree_packs import PackReads
 from .unsealing import Plaintext, StoredBlob, open_blobs
 from .windows import PackWindows
+
+
+class Located(NamedTuple):
+    """Where blobs are, in the order in which they were asked for. For one batch: it grows old."""
+
+    keys: Sequence[tuple[BlobId, bytes]]
+    """Of each blob its id and the key of its content."""
+    copies: Sequence[Sequence[BlobCopy]]
 
 
 class BlobReader:
@@ -75,17 +84,22 @@ class BlobReader:
             )
         return found
 
-    def load_many(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> list[Plaintext | DamageError]:
+    def load_many(
+        self, plain_hashes: Sequence[PlainHash], *, shared: bool = False, located: Located | None = None
+    ) -> list[Plaintext | DamageError]:
         """Return the plaintexts with these hashes, in order, an error in the place of each that is missing or damaged.
 
-        Raises StoreError if the store fails."""
+        `located` is what `prefetch` returned for the same hashes. Raises StoreError if the store fails."""
         found: list[Plaintext | DamageError | None] = [None] * len(plain_hashes)
         for domain in self._shared if shared else self._own:
             missing = [at for at, item in enumerate(found) if item is None]
-            for at, plaintext in zip(missing, self._open_first(domain, plain_hashes, missing), strict=True):
+            wanted = [plain_hashes[at] for at in missing]
+            opened = self._open_first(domain, wanted, located or self._locate(domain, wanted))
+            for at, plaintext in zip(missing, opened, strict=True):
                 found[at] = plaintext
             if not any(item is None for item in found):
                 break
+            located = None
         return [
             self._load_or_error(plain_hash, shared=shared) if item is None else item
             for plain_hash, item in zip(plain_hashes, found, strict=True)
@@ -96,17 +110,21 @@ class BlobReader:
         """Whether `prefetch` does anything."""
         return self._far is not None
 
-    def prefetch(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> None:
-        """Begin to fetch blobs that will be needed soon, if the store is remote. Never an error of the store's."""
+    def prefetch(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> Located | None:
+        """Begin to fetch blobs that will be needed soon, if the store is remote. Never an error of the store's.
+
+        Returns where they are, which `load_many` need not look up again, or None."""
         if self._far is None:
-            return
+            return None
+        first: Located | None = None
         for domain in self._shared if shared else self._own:
-            found = self._index.find_many([domain.address(plain_hash)[0] for plain_hash in plain_hashes])
-            self._packs.learn([copies[0] for copies in found if copies])
-            self._far.prefetch([_sealed_range(copies[0]) for copies in found if copies])
-            plain_hashes = [item for item, copies in zip(plain_hashes, found, strict=True) if not copies]
+            located = self._locate(domain, plain_hashes)
+            first = first or located
+            self._far.prefetch([_sealed_range(copies[0]) for copies in located.copies if copies])
+            plain_hashes = [item for item, copies in zip(plain_hashes, located.copies, strict=True) if not copies]
             if not plain_hashes:
-                return
+                break
+        return first
 
     def close(self) -> None:
         """Fetch nothing more that nobody waits for. Reading on afterwards works."""
@@ -128,21 +146,26 @@ class BlobReader:
         except DamageError as error:
             return error
 
-    def _open_first(
-        self, domain: BlobDomain, plain_hashes: Sequence[PlainHash], places: Sequence[int]
-    ) -> list[Plaintext | None]:
-        """The plaintexts by the first copy of each; None where there is no copy, or it is not whole."""
-        addresses = [domain.address(plain_hashes[at]) for at in places]
-        copies = self._index.find_many([blob_id for blob_id, _ in addresses])
+    def _locate(self, domain: BlobDomain, plain_hashes: Sequence[PlainHash]) -> Located:
+        keys = [domain.address(plain_hash) for plain_hash in plain_hashes]
+        copies = self._index.find_many([blob_id for blob_id, _ in keys])
         if self._far is not None:
             self._packs.learn([some[0] for some in copies if some])
-            sealed = _fetched(self._far, copies, [content_key for _, content_key in addresses])
+        return Located(keys, copies)
+
+    def _open_first(
+        self, domain: BlobDomain, plain_hashes: Sequence[PlainHash], located: Located
+    ) -> list[Plaintext | None]:
+        """The plaintexts by the first copy of each; None where there is no copy, or it is not whole."""
+        content_keys = [content_key for _, content_key in located.keys]
+        if self._far is not None:
+            sealed = _fetched(self._far, located.copies, content_keys)
         else:
             sealed = [
                 self._sealed(some[0], content_key) if some else None
-                for some, (_, content_key) in zip(copies, addresses, strict=True)
+                for some, content_key in zip(located.copies, content_keys, strict=True)
             ]
-        return open_blobs(sealed, domain, [plain_hashes[at] for at in places])
+        return open_blobs(sealed, domain, plain_hashes)
 
     def _sealed(self, copy: BlobCopy, content_key: bytes) -> StoredBlob | None:
         entry = copy.entry
@@ -222,10 +245,9 @@ def _fetched(
     sealed: list[StoredBlob | None] = []
     for some, content_key in zip(copies, content_keys, strict=True):
         piece = next(pieces) if some else None
-        if isinstance(piece, bytes):
+        if isinstance(piece, memoryview):
             entry = some[0].entry
-            blob = StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, memoryview(piece))
-            sealed.append(blob)
+            sealed.append(StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, piece))
         else:
             sealed.append(None)  # loading it alone says why, or finds another copy
     return sealed

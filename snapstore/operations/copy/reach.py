@@ -110,7 +110,7 @@ class Reach:
         if isinstance(self._windows, PackWindows):
             return [self._read_alone(copy) for copy in copies]
         found = self._windows.read_many([_range_of(copy) for copy in copies])
-        return [item if isinstance(item, bytes) else None for item in found]
+        return [bytes(item) if isinstance(item, memoryview) else None for item in found]
 
     def _read_alone(self, copy: BlobCopy) -> bytes | None:
         """Return the sealed child list as the store itself has it. StoreError if the store as a whole fails."""

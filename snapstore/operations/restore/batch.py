@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
-from ...blobs.reader import BlobReader
+from ...blobs.reader import BlobReader, Located
 from ...blobs.unsealing import Plaintext
 from ...errors import DamagedObjectError, DamageError, TargetError
 from ...format.tree import Chunk, TreeEntry
@@ -102,6 +102,7 @@ class Batch:
     groups: list[SmallFile | NewFiles] = field(default_factory=list)
     count: int = 0
     size: int = 0
+    _plan: list[tuple[list[PlainHash], bool, Located | None]] = field(default_factory=list)
 
     def run(self, reader: BlobReader) -> list[list[Result] | None]:
         """Load everything and write it. For each group its results in order; None if all of NewFiles went well.
@@ -118,16 +119,15 @@ class Batch:
                 results.append([_write_one(file, blobs) for file in _one_by_one(group)])
         return results
 
-    def fetch(self, reader: BlobReader) -> None:
+    def plan(self, reader: BlobReader) -> None:
         """Begin to fetch what `run` will load, where reading ahead gains anything."""
         if reader.reads_ahead:
-            for hashes, is_shared in self._wanted():
-                reader.prefetch(hashes, shared=is_shared)
+            self._plan = [(*wanted, reader.prefetch(wanted[0], shared=wanted[1])) for wanted in self._wanted()]
 
     def _load(self, reader: BlobReader) -> Blobs:
         blobs: Blobs = {}
-        for hashes, is_shared in self._wanted():
-            loaded = reader.load_many(hashes, shared=is_shared)
+        for hashes, is_shared, located in self._plan or [(*wanted, None) for wanted in self._wanted()]:
+            loaded = reader.load_many(hashes, shared=is_shared, located=located)
             blobs.update(zip(((h, is_shared) for h in hashes), loaded, strict=True))
         return blobs
 

@@ -18,7 +18,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from ...blobs.reader import BlobReader
+from ...blobs.reader import BlobReader, Located
+from ...blobs.unsealing import Plaintext
 from ...errors import DamagedObjectError, DamageError, TargetError
 from ...format.tree import Chunk, ChunkItem, TreeEntry
 from ...limits import MIB
@@ -37,7 +38,8 @@ _FIRST_BATCH_FILES: Final = 1
 _PART_BYTES: Final = 2 * MIB
 _MAX_WORKERS: Final = 4
 _WAITING_TASKS: Final = 2  # beyond those that the workers are at
-_WAITING_FAR_TASKS: Final = 4  # while what they need comes from a remote store; each may hold many folders open
+_WAITING_FAR_BATCHES: Final = 4  # while what they need comes from a remote store; each may hold many folders open
+_WAITING_FAR_TASKS: Final = 24  # a part holds nothing but its place in the queue
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +64,9 @@ class _Part(NamedTuple):
     large: LargeFile
     position: int
     chunks: list[Chunk]
+    hashes: list[PlainHash]
+    """Of the chunks, each once."""
+    located: Located | None
 
 
 AnyFiles: TypeAlias = SmallFile | NewFiles | LargeFile
@@ -84,8 +89,10 @@ class ContentWriter:
         self._part_done = part_done
         self._workers_count = min(_MAX_WORKERS, max(2, os.cpu_count() or 2))
         self._workers = ThreadPoolExecutor(self._workers_count, thread_name_prefix="snapstore-restore")
-        waiting = _WAITING_FAR_TASKS if reader.reads_ahead else _WAITING_TASKS
-        self._most_tasks = self._workers_count + waiting
+        far = reader.reads_ahead
+        self._most_batches = self._workers_count + (_WAITING_FAR_BATCHES if far else _WAITING_TASKS)
+        self._most_tasks = self._workers_count + (_WAITING_FAR_TASKS if far else _WAITING_TASKS)
+        self._batches = 0
         self._tasks: deque[_Task] = deque()
         self._batch = Batch()
         self._batch_files = _FIRST_BATCH_FILES
@@ -158,8 +165,9 @@ class ContentWriter:
         if not batch.groups:
             return
         self._batch = Batch()
-        batch.fetch(self._reader)
+        batch.plan(self._reader)
         self._tasks.append((batch, self._workers.submit(batch.run, self._reader)))
+        self._batches += 1
         if self._batch_files < _BATCH_FILES:
             self._finish_oldest()
             self._batch_files = _BATCH_FILES
@@ -188,16 +196,16 @@ class ContentWriter:
 
     def _submit_part(self, large: LargeFile, position: int, chunks: list[Chunk]) -> None:
         if chunks:
-            part = _Part(large, position, chunks)
-            if self._reader.reads_ahead:
-                self._reader.prefetch([chunk.h for chunk in chunks], shared=large.entry.shared)
+            hashes = list(dict.fromkeys(chunk.h for chunk in chunks))
+            located = self._reader.prefetch(hashes, shared=large.entry.shared)
+            part = _Part(large, position, chunks, hashes, located)
             self._tasks.append((part, self._workers.submit(_write_part, part, self._reader)))
             self._trim()
 
     # --- what comes back -----------------------------------------------------------------------------------------
 
     def _trim(self) -> None:
-        while len(self._tasks) > self._most_tasks:
+        while len(self._tasks) > self._most_tasks or self._batches > self._most_batches:
             self._finish_oldest()
 
     def _finish_oldest(self) -> None:
@@ -206,6 +214,7 @@ class ContentWriter:
             assert future is not None
             results = future.result()
             self._tasks.popleft()
+            self._batches -= 1
             for group, result in zip(work.groups, results or (), strict=True):
                 if isinstance(group, NewFiles):
                     let_go(group.directory)
@@ -256,15 +265,14 @@ def _write_part(part: _Part, reader: BlobReader) -> None:
     file = part.large.file
     if part.large.failure is not None or file is None:
         return
-    hashes: list[PlainHash] = list(dict.fromkeys(chunk.h for chunk in part.chunks))
-    blobs = dict(zip(hashes, reader.load_many(hashes, shared=part.large.entry.shared), strict=True))
-    position = part.position
+    loaded = reader.load_many(part.hashes, shared=part.large.entry.shared, located=part.located)
+    blobs = dict(zip(part.hashes, loaded, strict=True))
+    pieces: list[Plaintext] = []
     for chunk in part.chunks:
         data = blobs[chunk.h]
         if isinstance(data, DamageError):
             raise data
         if len(data) != chunk.size:
             raise DamagedObjectError("A chunk has not the size that the snapshot says.", code="damaged_blob")
-        for _ in range(chunk.repeat):
-            file.write_at(position, data)
-            position += chunk.size
+        pieces += [data] * chunk.repeat
+    file.write_at(part.position, *pieces)

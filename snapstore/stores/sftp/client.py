@@ -202,7 +202,7 @@ class SftpClient:
         except wire.WireError as error:
             self.fail(f"the server does not speak SFTP as it should ({error})", Break.REFUSED)
 
-    def _take(self, message: bytes) -> None:
+    def _take(self, message: memoryview) -> None:
         if not self._version.done():
             self._version.set_result(wire.decode_version(message))
             return

@@ -68,7 +68,7 @@ class _Download:
                 raise short_object_error(self._name, self._pool.url, offset, total)
             if total - offset > MAX_OBJECT_BYTES:
                 raise oversized_object_error(self._name, self._pool.url, total)
-            return await self._joined(handle, offset, min(total - offset, SMALL_BYTES), replies), total
+            return b"".join(await self._parts(handle, offset, min(total - offset, SMALL_BYTES), replies)), total
         finally:
             if not self._client.broken:
                 self._client.tell([wire.close(handle)])
@@ -98,7 +98,8 @@ class _Download:
         reads = self._reads(handle, offset, block)
         under_way = deque([(offset, block, self._client.send([wire.stat_path(self._path), *reads]))])
         self._client.count_wait()
-        at, end, parts, total = offset + block, offset + size, [], None
+        parts: list[bytes | memoryview] = []
+        at, end, total = offset + block, offset + size, None
         while under_way:
             while at < end and len(under_way) < BLOCKS_UNDER_WAY:
                 block = min(end - at, BLOCK_BYTES)
@@ -112,8 +113,8 @@ class _Download:
                     raise short_object_error(self._name, self._pool.url, end, total)
                 if size > MAX_OBJECT_BYTES:
                     raise oversized_object_error(self._name, self._pool.url, total)
-            parts.append(await self._joined(handle, start, wanted, replies))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            parts += await self._parts(handle, start, wanted, replies)
+        return b"".join(parts)
 
     async def _open(self) -> bytes:
         root, reply = await self._client.ask(
@@ -144,7 +145,9 @@ class _Download:
             return []  # no object reaches there, which its size tells
         return [wire.read(handle, start, min(self._step, end - start)) for start in range(offset, end, self._step)]
 
-    async def _joined(self, handle: bytes, start: int, wanted: int, replies: list[wire.Reply]) -> bytes:
+    async def _parts(
+        self, handle: bytes, start: int, wanted: int, replies: list[wire.Reply]
+    ) -> list[bytes | memoryview]:
         """The bytes of what was asked for by `_reads`, of which `wanted` must be there."""
         parts: list[bytes | memoryview] = []
         for place, reply in enumerate(replies):
@@ -161,7 +164,7 @@ class _Download:
                 raise self._cut_short()
             else:
                 raise refused(reply, f"read {self._name}", self._pool.url)
-        return b"".join(parts)
+        return parts
 
     async def _rest(self, handle: bytes, offset: int, size: int) -> bytes:
         parts = bytearray()

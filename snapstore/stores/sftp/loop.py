@@ -17,12 +17,14 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 WAIT_SLICE_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 2.0
+READ_BYTES: Final = 64 << 10  # from a socket at once
 THREAD_NAME: Final = "snapstore-sftp"
 _BROKEN: Final = {
     "socket.send() raised exception.",
@@ -37,13 +39,26 @@ class LoopEnded(Exception):
     """The thread ends, because the last store was closed or the program is at its end."""
 
 
+class _Loop(asyncio.ProactorEventLoop if sys.platform == "win32" else asyncio.SelectorEventLoop):  # type: ignore[misc]
+    """The usual loop, which hands asyncssh less at once.
+
+    asyncssh copies what it has not taken apart yet for each packet of 32 KiB that it takes off.
+    """
+
+    async def create_connection(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on as they are
+        transport, protocol = await super().create_connection(*arguments, **options)
+        if hasattr(transport, "max_size"):  # of CPython's selector transport; others read 64 KiB or less anyway
+            transport.max_size = READ_BYTES
+        return transport, protocol
+
+
 class LoopThread:
     """An event loop and its thread."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.users = 0
-        self.loop = asyncio.new_event_loop()
+        self.loop = _Loop()
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
         logging.getLogger("asyncio").addFilter(_is_news)
         self._thread.start()

@@ -242,28 +242,35 @@ class Messages:
     """Cuts a stream into messages, without their sizes."""
 
     def __init__(self) -> None:
-        self._waiting = bytearray()
+        self._parts: list[bytes | memoryview] = []
+        self._size = 0
+        self._needed = _UINT32.size
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The messages that are whole now. Raises WireError for what can be none."""
-        self._waiting += data
-        start, end = 0, len(self._waiting)
+    def feed(self, data: bytes) -> Iterator[memoryview]:
+        """The messages that are whole now, as views. Raises WireError for what can be none."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size < self._needed:
+            return
+        stream = memoryview(b"".join(self._parts) if len(self._parts) > 1 else data)
+        start = 0
         try:
-            while end - start >= 4:
-                (size,) = _UINT32.unpack_from(self._waiting, start)
+            while self._size - start >= _UINT32.size:
+                (size,) = _UINT32.unpack_from(stream, start)
                 if not 1 <= size <= MAX_REPLY_BYTES:
                     raise WireError(f"a message of {size} bytes")
-                if end - start < 4 + size:
+                self._needed = _UINT32.size + size
+                if self._size - start < self._needed:
                     break
-                with memoryview(self._waiting) as view:
-                    found = bytes(view[start + 4 : start + 4 + size])
-                start += 4 + size
-                yield found
+                start += self._needed
+                self._needed = _UINT32.size
+                yield stream[start - size : start]
         finally:
-            del self._waiting[:start]
+            self._parts = [stream[start:]]
+            self._size -= start
 
 
-def decode_version(body: bytes) -> Version:
+def decode_version(body: Block) -> Version:
     """The first message of a server."""
     reader = _Reader(body)
     if reader.byte() != VERSION_REPLY:
@@ -276,7 +283,7 @@ def decode_version(body: bytes) -> Version:
     return Version(number=number, extensions=frozenset(extensions))
 
 
-def decode_reply(body: bytes) -> tuple[int, Reply]:
+def decode_reply(body: Block) -> tuple[int, Reply]:
     """A reply and the number of the request that it belongs to."""
     reader = _Reader(body)
     kind, number = reader.byte(), reader.uint32()
@@ -354,8 +361,8 @@ def _attributes(reader: _Reader) -> Attributes:
 class _Reader:
     """Takes fields from the front of a message."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, body: Block) -> None:
+        self._body = memoryview(body)
         self._at = 0
 
     @property
@@ -384,4 +391,4 @@ class _Reader:
         if size > self.left:
             raise WireError("a message ends before its fields do")
         start, self._at = self._at, self._at + size
-        return memoryview(self._body)[start : self._at]
+        return self._body[start : self._at]

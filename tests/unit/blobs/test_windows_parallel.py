@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -131,6 +133,54 @@ def test_fetching_ahead_is_bounded_until_it_is_used(far: FarStore) -> None:
     assert len(fetched(far)) == len(everything)
 
 
+def test_wishes_wait_for_room_and_come_in_order(far: FarStore, contents: dict[str, bytes]) -> None:
+    windows = FarWindows(far, 4)
+    everything = [piece(path, number * MIB, 1000) for path in (PACK, OTHER) for number in range(9)]
+    for wanted in everything:
+        windows.prefetch([wanted])
+    assert len(windows._ahead) == fetching._AHEAD
+    for wanted in everything[:6]:  # nobody asks ahead again
+        windows.read(*wanted)
+    wait_for_threads()
+    assert sorted(fetched(far)) == [(path, number) for path in (PACK, OTHER) for number in range(9)]
+    for wanted in everything:
+        assert windows.read(*wanted) == contents[wanted.path][wanted.offset :][: wanted.size]
+    assert not windows._ahead
+    assert len(fetched(far)) == len(everything)
+
+
+def test_wishes_are_bounded(far: FarStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_WISHES", 3)
+    windows = FarWindows(far, 4)
+    windows.prefetch([piece(path, number * MIB, 10) for path in (PACK, OTHER) for number in range(9)])
+    wait_for_threads()
+    assert len(fetched(far)) == 3
+
+
+def test_threads_stay_for_what_comes_soon_and_end_when_nothing_does(far: FarStore) -> None:
+    windows = FarWindows(far, 2)
+    windows.read(PACK, SIZE, 0, 10)
+    first = threads_named("snapstore-fetch")
+    windows.read(PACK, SIZE, 4 * MIB, 10)
+    assert threads_named("snapstore-fetch") == first
+    wait_for_threads()
+    windows.read(PACK, SIZE, 8 * MIB, 10)
+    assert sorted(fetched(far)) == [(PACK, 0), (PACK, 4), (PACK, 8)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_of_a_fork_has_threads_of_its_own(far: FarStore, contents: dict[str, bytes]) -> None:
+    windows = FarWindows(far, 1)
+    windows.read(PACK, SIZE, 0, 10)
+    child = os.fork()  # while the thread is still there, idle
+    if not child:
+        signal.alarm(20)
+        good = windows.read(PACK, SIZE, 4 * MIB, 10) == contents[PACK][4 * MIB :][:10]
+        os._exit(0 if good else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_what_is_needed_now_goes_first(far: FarStore) -> None:
     far.seconds = 0.03
     windows = FarWindows(far, 2)
@@ -154,7 +204,7 @@ def test_an_error_is_told_where_it_belongs_and_asked_again(far: FarStore, conten
     far.error_of = lambda kind, name, number: StoreUnavailableError("broken line") if name == OTHER else None
     windows = FarWindows(far, 4)
     found = windows.read_many([piece(OTHER, 0, 10), piece(PACK, 0, 10), piece(OTHER, 3 * MIB, 10)])
-    assert [type(item) for item in found] == [StoreUnavailableError, bytes, StoreUnavailableError]
+    assert [type(item) for item in found] == [StoreUnavailableError, memoryview, StoreUnavailableError]
     with pytest.raises(StoreUnavailableError):
         windows.read(OTHER, SIZE, 0, 10)
     windows.prefetch([piece(OTHER, 5 * MIB, 10)])

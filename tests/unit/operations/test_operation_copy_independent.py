@@ -205,8 +205,8 @@ def test_what_has_not_changed_is_not_read_again(lab: Any, settled_tree: Path, mo
     loaded: list[Any] = []
     load_many = BlobReader.load_many
 
-    def watched(self: BlobReader, plain_hashes: Any, *, shared: bool = False) -> Any:
-        found = load_many(self, plain_hashes, shared=shared)
+    def watched(self: BlobReader, plain_hashes: Any, **options: Any) -> Any:
+        found = load_many(self, plain_hashes, **options)
         loaded.extend(len(item) for item in found if not isinstance(item, Exception))
         return found
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapstore.errors import TargetError
+from snapstore.targets import files
 from snapstore.targets.attributes import FileAttributes
 from snapstore.targets.directory import TargetDirectory, open_target
 from snapstore.targets.syncing import sync_tree
@@ -112,3 +113,32 @@ def test_holes_are_written_where_they_would_show_old_bytes(target: TargetDirecto
         file.commit(PLAIN, sync=False, replace=False)
     assert (place / "file").stat().st_blocks * 512 >= 3 << 20
     assert (place / "file").read_bytes() == bytes(3 << 20)
+
+
+@pytest.mark.parametrize("most", [1, 7, 1000])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_pieces_anywhere_however_little_is_taken_at_once(
+    target: TargetDirectory, place: Path, monkeypatch: pytest.MonkeyPatch, most: int, *, at_once: bool
+) -> None:
+    pieces = [bytes([number]) * (number * 5 % 13) for number in range(40)]
+    if at_once and hasattr(os, "pwritev"):
+        pwritev = os.pwritev
+
+        def some(descriptor: int, buffers: list[memoryview], position: int) -> int:
+            left, taken = most, []
+            for buffer in buffers[: files._PIECES_AT_ONCE]:
+                taken.append(buffer[:left])
+                left -= len(taken[-1])
+            return pwritev(descriptor, taken, position)
+
+        monkeypatch.setattr(os, "pwritev", some)
+        monkeypatch.setattr(files, "_PIECES_AT_ONCE", 6)
+    else:
+        monkeypatch.delattr(os, "pwritev", raising=False)
+    with target.new_file(b"pieces") as file:
+        file.write_at(5, *pieces)
+        file.write_at(0, b"begin")
+        file.write_at(3)
+        file.end_at(5 + sum(map(len, pieces)))
+        file.commit(FileAttributes(), sync=False, replace=False)
+    assert (place / "pieces").read_bytes() == b"begin" + b"".join(pieces)
