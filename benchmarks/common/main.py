@@ -184,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.ram.is_dir():
         sys.exit(f"error: {options.ram} is no folder; name one on a RAM file system with --ram")
     # Asked to end, it leaves the way an error does: some GB on the RAM file system are to be removed.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     tools = find_tools(options)
     options.disk.mkdir(parents=True, exist_ok=True)
     ram = Path(tempfile.mkdtemp(prefix="snapstore-benchmarks-", dir=options.ram))

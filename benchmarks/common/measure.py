@@ -125,7 +125,7 @@ def _started(command: Command, output: int | IO[bytes]) -> Iterator[subprocess.P
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a program and what it started, and wait, but not for long, until none of them can write any more."""
     until = time.monotonic() + ENDING_SECONDS
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for a group of the dead
         while time.monotonic() < until:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -5,14 +5,16 @@ be needed next.
 
 Rules: a server sees only aligned ranges of whole windows (see windows.py); neighbours that are missing together may be
 one range of up to four. What is on its way is not asked for again. What is needed now goes before what was asked for
-ahead; that is a wish: it waits while enough is ahead already, it is dropped if there are too many, and its errors are
-told to nobody, since reading it asks again. Memory is bounded: so many windows kept, so many more that a call has in
-hand. Threads are begun when there is something to fetch and end soon after there is nothing; nothing has to be closed,
-but `close` drops the wishes. Safe for several threads.
+ahead; that is a wish: while enough is ahead already it is dropped, or waits if who wished is sure to read it, and its
+errors are told to nobody, since reading it asks again. Memory is bounded: so many windows kept, so many more that a
+call has in hand; what it gives is views of windows only where most of these is read. Threads are begun when there is
+something to fetch and end soon after there is nothing; nothing has to be closed, but `close` drops the wishes. Safe for
+several threads; a child of a fork begins anew.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -27,10 +29,11 @@ from ..stores.protocol import Store
 
 _KEPT: Final = 32  # windows; 78,579 files fetch each 1.23 times, with 48 1.16 and with 16 2.5 times; large files 1.00
 _AHEAD: Final = 12  # of those kept, that nobody has needed yet
-_WISHES: Final = 512  # windows that wait until fewer are ahead
+_WISHES: Final = 512  # windows that wait until fewer are ahead: more than a restore's queue of parts can name
 _IN_HAND: Final = 8  # windows that one call holds at a time, each of which may have been dropped from those kept
 _RANGE_WINDOWS: Final = 4  # in one get: beyond this the way there and back is little of the time
-_IDLE_SECONDS: Final = 0.5  # before a thread ends that has nothing to fetch
+_IDLE_SECONDS: Final = 0.5  # before a thread ends that has nothing to fetch: longer than the queue is ever empty
+_PINNED: Final = 4  # times its own bytes, a result may keep of windows
 _CLOSE_SECONDS: Final = 2.0  # what is under way then ends by itself
 
 _NOTHING: Final = memoryview(b"")
@@ -72,6 +75,10 @@ class FarWindows:
         self._store = store
         self._lanes = lanes
         self._kept = windows_kept
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._process = os.getpid()
         self._windows: OrderedDict[_Key, Future[bytes]] = OrderedDict()
         self._ahead: set[_Key] = set()
         self._wishes: OrderedDict[_Key, int] = OrderedDict()
@@ -81,6 +88,12 @@ class FarWindows:
         self._closed = False
         self._lock = threading.Lock()
         self._work_came = threading.Condition(self._lock)
+
+    def _locked(self) -> threading.Lock:
+        """The lock. In a child of a fork everything is new: the threads, and what they fetched, are the parent's."""
+        if self._process != os.getpid():
+            self._begin_anew()
+        return self._lock
 
     def read(self, path: str, pack_size: int, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset` of the pack at `path`. DamageError, or StoreError if the store fails."""
@@ -92,8 +105,9 @@ class FarWindows:
     def read_many(self, ranges: Sequence[Range]) -> list[memoryview | DamageError | StoreError]:
         """Return the bytes of each range, or the error in its place. Any number of ranges passes in bounded memory.
 
-        Beside what the result itself holds: the windows of its views.
+        The result keeps at most four times its own bytes of windows in memory.
         """
+        views = pins_little(ranges)
         results: list[memoryview | DamageError | StoreError] = [_NOTHING] * len(ranges)
         order = sorted(range(len(ranges)), key=ranges.__getitem__)
         held: dict[_Key, Future[bytes]] = {}
@@ -113,31 +127,36 @@ class FarWindows:
                     planned += 1
                 held.update(self._take(missing))
             try:
-                results[at] = _cut(wanted, [held[wanted.path, number] for number in wanted.windows()])
+                piece = _cut(wanted, [held[wanted.path, number] for number in wanted.windows()])
+                results[at] = piece if views else memoryview(bytes(piece))
             except (DamageError, StoreError) as error:
                 results[at] = error
         return results
 
-    def prefetch(self, ranges: Iterable[Range]) -> None:
-        """Begin to fetch what will be needed soon, in this order as far as memory allows."""
-        with self._lock:
+    def prefetch(self, ranges: Iterable[Range], *, sure: bool = False) -> None:
+        """Begin to fetch what will be needed soon: call after call, in each by pack and place.
+
+        Where there is no room for it yet it is dropped, or waits if it is `sure` to be read.
+        """
+        with self._locked():
+            most = _WISHES if sure else len(self._wishes) + _AHEAD - len(self._ahead)
             for wanted in sorted(set(ranges)):
                 for number in wanted.windows():
                     key = (wanted.path, number)
-                    if key not in self._windows and len(self._wishes) < _WISHES:
+                    if key not in self._windows and len(self._wishes) < most:
                         self._wishes.setdefault(key, wanted.pack_size)
-            self._grant()
+            self._grant(at_once=not sure)
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a pack, so that the next read asks the store again."""
-        with self._lock:
+        with self._locked():
             for key in [key for key in self._windows if key[0] == path]:
                 del self._windows[key]
                 self._ahead.discard(key)
 
     def close(self) -> None:
         """Drop what waits to be fetched, and wait a little for what is under way. Reading on afterwards works."""
-        with self._lock:
+        with self._locked():
             self._closed = True  # threads end when there is nothing to fetch
             self._work_came.notify_all()
             dropped = list(self._waiting)
@@ -156,7 +175,7 @@ class FarWindows:
 
     def _take(self, keys: dict[_Key, int]) -> dict[_Key, Future[bytes]]:
         """Return windows, which are there or on their way now. `keys`: with the size of their packs."""
-        with self._lock:
+        with self._locked():
             self._ahead.difference_update(keys)
             for key in keys:
                 self._wishes.pop(key, None)
@@ -177,10 +196,10 @@ class FarWindows:
             self._grant()
             return taken
 
-    def _grant(self) -> None:
+    def _grant(self, *, at_once: bool = False) -> None:
         """Begin to fetch the wishes that there is room for; not one by one. To be called with the lock."""
         room = _AHEAD - len(self._ahead)
-        if not self._wishes or room < min(_RANGE_WINDOWS, len(self._wishes)):
+        if not self._wishes or (room < min(_RANGE_WINDOWS, len(self._wishes)) and not at_once):
             return
         granted: dict[_Key, int] = {}
         while self._wishes and len(granted) < room:
@@ -214,8 +233,6 @@ class FarWindows:
     def _call_threads(self) -> None:
         """See that somebody fetches what waits. To be called with the lock."""
         self._work_came.notify(len(self._waiting))
-        for threads in (self._threads, self._idle):
-            threads.difference_update([thread for thread in threads if not thread.is_alive()])  # of before a fork
         for number in range(min(len(self._waiting) - len(self._idle), self._lanes - len(self._threads))):
             thread = threading.Thread(target=self._work, name=f"snapstore-fetch-{number}", daemon=True)
             try:
@@ -286,6 +303,12 @@ class FarWindows:
             _fail(run, error)
 
 
+def pins_little(ranges: Sequence[Range]) -> bool:
+    """Whether views of these keep little more in memory than what they show: not if they lie far apart."""
+    windows = {(wanted.path, number) for wanted in ranges for number in wanted.windows()}
+    return len(windows) * READ_WINDOW_BYTES <= _PINNED * sum(wanted.size for wanted in ranges)
+
+
 def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> memoryview:
     """The bytes of a range, out of the windows that it lies in."""
     start = wanted.offset % READ_WINDOW_BYTES
@@ -293,7 +316,8 @@ def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> memoryview:
     if len(found) == 1:
         return found[0][start : start + wanted.size]
     found[0] = found[0][start:]
-    return memoryview(b"".join(found))[: wanted.size]
+    found[-1] = found[-1][: wanted.size - sum(map(len, found[:-1]))]
+    return memoryview(b"".join(found))
 
 
 def _fail(run: _Run, error: BaseException) -> None:

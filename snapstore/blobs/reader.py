@@ -30,7 +30,7 @@ from ..format.names import pack_path
 from ..format.tree import Node, decode_node
 from ..stores.protocol import Store, lanes_of
 from ..types import BlobId, PlainHash
-from .fetching import FarWindows, Range
+from .fetching import FarWindows, Range, pins_little
 from .index import BlobCopy, BlobIndex
 from .tree_packs import PackReads
 from .unsealing import Plaintext, StoredBlob, open_blobs
@@ -110,17 +110,20 @@ class BlobReader:
         """Whether `prefetch` does anything."""
         return self._far is not None
 
-    def prefetch(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> Located | None:
-        """Begin to fetch blobs that will be needed soon, if the store is remote. Never an error of the store's.
+    def prefetch(
+        self, plain_hashes: Sequence[PlainHash], *, shared: bool = False, sure: bool = False
+    ) -> Located | None:
+        """Begin to fetch blobs that will be needed soon, if the store is remote; those that are `sure` to be loaded as
+        soon as there is room for them. Never an error of the store's.
 
-        Returns where they are, which `load_many` need not look up again, or None."""
+        Returns where they are, if under the newest keys, which `load_many` need not look up again; or None."""
         if self._far is None:
             return None
         first: Located | None = None
         for domain in self._shared if shared else self._own:
             located = self._locate(domain, plain_hashes)
             first = first or located
-            self._far.prefetch([_sealed_range(copies[0]) for copies in located.copies if copies])
+            self._far.prefetch([_sealed_range(copies[0]) for copies in located.copies if copies], sure=sure)
             plain_hashes = [item for item, copies in zip(plain_hashes, located.copies, strict=True) if not copies]
             if not plain_hashes:
                 break
@@ -161,19 +164,21 @@ class BlobReader:
         if self._far is not None:
             sealed = _fetched(self._far, located.copies, content_keys)
         else:
+            views = pins_little([_sealed_range(some[0]) for some in located.copies if some])
             sealed = [
-                self._sealed(some[0], content_key) if some else None
+                self._sealed(some[0], content_key, view=views) if some else None
                 for some, content_key in zip(located.copies, content_keys, strict=True)
             ]
         return open_blobs(sealed, domain, plain_hashes)
 
-    def _sealed(self, copy: BlobCopy, content_key: bytes) -> StoredBlob | None:
+    def _sealed(self, copy: BlobCopy, content_key: bytes, *, view: bool) -> StoredBlob | None:
         entry = copy.entry
-        start = entry.offset + entry.child_size
         try:
-            sealed = self._near.view(pack_path(copy.pack), copy.pack_size, start, entry.stored_size - entry.child_size)
+            sealed = self._near.view(*_sealed_range(copy))
         except (DamageError, StoreError):
             return None  # loading it alone says why, or finds another copy
+        if not view:
+            sealed = memoryview(bytes(sealed))
         return StoredBlob(content_key, entry.blob_id, entry.codec, entry.raw_size, sealed)
 
     def load_node(self, plain_hash: PlainHash) -> Node:

@@ -10,6 +10,7 @@ Not here: whether the bytes are right (the caller has them verified) and durable
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -60,7 +61,7 @@ def _write_at(descriptor: int, pieces: Sequence[memoryview], position: int) -> i
     """Write some of the pieces, one after the other, and return how many bytes."""
     if sys.platform != "win32":
         if hasattr(os, "pwritev"):  # not before macOS 11
-            return os.pwritev(descriptor, pieces[:_PIECES_AT_ONCE], position)
+            return os.pwritev(descriptor, pieces, position)
         return os.pwrite(descriptor, pieces[0], position)
     else:
         with _seeking:
@@ -119,18 +120,18 @@ class TargetFile:
     def write_at(self, position: int, *pieces: bytes | memoryview) -> None:
         """Put bytes anywhere, from any thread, before `end_at` says how large the file is; the pieces one after the
         other. Errors as `write`."""
-        rest = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
+        rest, at = [memoryview(piece).cast("B") for piece in pieces if len(piece)], 0
         try:
-            while rest:
-                count = _write_at(self._descriptor, rest, position)
+            while at < len(rest):
+                count = _write_at(self._descriptor, rest[at : at + _PIECES_AT_ONCE], position)
+                if not count:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
                 position += count
-                done = 0
-                while done < len(rest) and count >= len(rest[done]):
-                    count -= len(rest[done])
-                    done += 1
-                rest = rest[done:]
+                while at < len(rest) and count >= len(rest[at]):
+                    count -= len(rest[at])
+                    at += 1
                 if count:
-                    rest[0] = rest[0][count:]
+                    rest[at] = rest[at][count:]
         except OSError as error:
             raise translate(error, self._path) from error
 

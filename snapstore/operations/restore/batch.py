@@ -102,7 +102,7 @@ class Batch:
     groups: list[SmallFile | NewFiles] = field(default_factory=list)
     count: int = 0
     size: int = 0
-    _plan: list[tuple[list[PlainHash], bool, Located | None]] = field(default_factory=list)
+    _plan: list[tuple[list[PlainHash], bool, Located | None]] = field(default_factory=list, init=False)
 
     def run(self, reader: BlobReader) -> list[list[Result] | None]:
         """Load everything and write it. For each group its results in order; None if all of NewFiles went well.
@@ -122,7 +122,9 @@ class Batch:
     def plan(self, reader: BlobReader) -> None:
         """Begin to fetch what `run` will load, where reading ahead gains anything."""
         if reader.reads_ahead:
-            self._plan = [(*wanted, reader.prefetch(wanted[0], shared=wanted[1])) for wanted in self._wanted()]
+            self._plan = [
+                (*wanted, reader.prefetch(wanted[0], shared=wanted[1], sure=True)) for wanted in self._wanted()
+            ]
 
     def _load(self, reader: BlobReader) -> Blobs:
         blobs: Blobs = {}

@@ -36,10 +36,11 @@ _BATCH_FILES: Final = 512
 _BATCH_GROUPS: Final = 24  # each holds a folder open
 _FIRST_BATCH_FILES: Final = 1
 _PART_BYTES: Final = 2 * MIB
+_PIECES_EACH: Final = 1024  # of one chunk that is repeated; else it is copied so often
 _MAX_WORKERS: Final = 4
 _WAITING_TASKS: Final = 2  # beyond those that the workers are at
 _WAITING_FAR_BATCHES: Final = 4  # while what they need comes from a remote store; each may hold many folders open
-_WAITING_FAR_TASKS: Final = 24  # a part holds nothing but its place in the queue
+_WAITING_FAR_TASKS: Final = 24  # so that wishes always wait; a part holds about 100 KB of what is known of its chunks
 
 
 @dataclass(slots=True, eq=False)
@@ -197,7 +198,7 @@ class ContentWriter:
     def _submit_part(self, large: LargeFile, position: int, chunks: list[Chunk]) -> None:
         if chunks:
             hashes = list(dict.fromkeys(chunk.h for chunk in chunks))
-            located = self._reader.prefetch(hashes, shared=large.entry.shared)
+            located = self._reader.prefetch(hashes, shared=large.entry.shared, sure=True)
             part = _Part(large, position, chunks, hashes, located)
             self._tasks.append((part, self._workers.submit(_write_part, part, self._reader)))
             self._trim()
@@ -274,5 +275,5 @@ def _write_part(part: _Part, reader: BlobReader) -> None:
             raise data
         if len(data) != chunk.size:
             raise DamagedObjectError("A chunk has not the size that the snapshot says.", code="damaged_blob")
-        pieces += [data] * chunk.repeat
+        pieces += [data] * chunk.repeat if chunk.repeat < _PIECES_EACH else [bytes(data) * chunk.repeat]
     file.write_at(part.position, *pieces)

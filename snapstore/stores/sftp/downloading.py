@@ -25,6 +25,7 @@ SMALL_BYTES: Final = 256 * KIB
 WORTH_A_CONNECTION_BYTES: Final = 1 * MIB  # connecting takes about ten ways to the server and back
 BLOCK_BYTES: Final = 1 * MIB
 BLOCKS_UNDER_WAY: Final = 6  # 50 ms at 120 MB/s
+JOINED_AT_ONCE_BYTES: Final = 4 * MIB  # until then each reply keeps twice its bytes, which it was cut out of
 LARGEST_OFFSET: Final = 1 << 62
 
 
@@ -113,7 +114,8 @@ class _Download:
                     raise short_object_error(self._name, self._pool.url, end, total)
                 if size > MAX_OBJECT_BYTES:
                     raise oversized_object_error(self._name, self._pool.url, total)
-            parts += await self._parts(handle, start, wanted, replies)
+            blocks = await self._parts(handle, start, wanted, replies)
+            parts += blocks if size <= JOINED_AT_ONCE_BYTES else [b"".join(blocks)]
         return b"".join(parts)
 
     async def _open(self) -> bytes:

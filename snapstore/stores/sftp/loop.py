@@ -40,7 +40,7 @@ class LoopEnded(Exception):
 
 
 class _Loop(asyncio.ProactorEventLoop if sys.platform == "win32" else asyncio.SelectorEventLoop):  # type: ignore[misc]
-    """The usual loop, which hands asyncssh less at once.
+    """The system's usual loop, whatever policy the application has, which hands asyncssh less at once.
 
     asyncssh copies what it has not taken apart yet for each packet of 32 KiB that it takes off.
     """

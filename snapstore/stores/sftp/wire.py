@@ -266,7 +266,7 @@ class Messages:
                 self._needed = _UINT32.size
                 yield stream[start - size : start]
         finally:
-            self._parts = [stream[start:]]
+            self._parts = [stream[start:]] if start < self._size else []
             self._size -= start
 
 

@@ -45,6 +45,15 @@ def wait_for_threads() -> None:
     assert not threads_named("snapstore-fetch")
 
 
+def wait_until_idle(windows: FarWindows) -> list[threading.Thread]:
+    end = time.monotonic() + 5
+    while windows._idle != windows._threads and time.monotonic() < end:
+        time.sleep(0.001)
+    threads = threads_named("snapstore-fetch")
+    assert set(threads) == windows._idle
+    return threads
+
+
 def piece(path: str, offset: int, size: int) -> Range:
     return Range(path, SIZE, offset, size)
 
@@ -133,52 +142,94 @@ def test_fetching_ahead_is_bounded_until_it_is_used(far: FarStore) -> None:
     assert len(fetched(far)) == len(everything)
 
 
-def test_wishes_wait_for_room_and_come_in_order(far: FarStore, contents: dict[str, bytes]) -> None:
-    windows = FarWindows(far, 4)
-    everything = [piece(path, number * MIB, 1000) for path in (PACK, OTHER) for number in range(9)]
+def test_sure_wishes_wait_for_room_and_come_in_order(far: FarStore, contents: dict[str, bytes]) -> None:
+    windows = FarWindows(far, 1)
+    everything = [piece(path, number * MIB, 1000) for path in (OTHER, PACK) for number in range(9)]
     for wanted in everything:
-        windows.prefetch([wanted])
+        windows.prefetch([wanted], sure=True)
     assert len(windows._ahead) == fetching._AHEAD
     for wanted in everything[:6]:  # nobody asks ahead again
         windows.read(*wanted)
     wait_for_threads()
-    assert sorted(fetched(far)) == [(path, number) for path in (PACK, OTHER) for number in range(9)]
+    assert fetched(far) == [(path, number) for path in (OTHER, PACK) for number in range(9)]
     for wanted in everything:
         assert windows.read(*wanted) == contents[wanted.path][wanted.offset :][: wanted.size]
     assert not windows._ahead
     assert len(fetched(far)) == len(everything)
 
 
+def test_other_wishes_are_dropped_when_enough_is_ahead(far: FarStore) -> None:
+    windows = FarWindows(far, 4)
+    windows.prefetch([piece(path, number * MIB, 10) for path in (PACK, OTHER) for number in range(9)])
+    assert not windows._wishes
+    wait_for_threads()
+    windows.read(PACK, SIZE, 0, 10)
+    wait_for_threads()
+    assert len(fetched(far)) == fetching._AHEAD
+
+
 def test_wishes_are_bounded(far: FarStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "_WISHES", 3)
     windows = FarWindows(far, 4)
-    windows.prefetch([piece(path, number * MIB, 10) for path in (PACK, OTHER) for number in range(9)])
+    windows.prefetch([piece(path, number * MIB, 10) for path in (PACK, OTHER) for number in range(9)], sure=True)
     wait_for_threads()
     assert len(fetched(far)) == 3
 
 
-def test_threads_stay_for_what_comes_soon_and_end_when_nothing_does(far: FarStore) -> None:
+def test_threads_stay_for_what_comes_soon_and_end_when_nothing_does(
+    far: FarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_IDLE_SECONDS", 3.0)
     windows = FarWindows(far, 2)
     windows.read(PACK, SIZE, 0, 10)
-    first = threads_named("snapstore-fetch")
+    first = wait_until_idle(windows)
     windows.read(PACK, SIZE, 4 * MIB, 10)
     assert threads_named("snapstore-fetch") == first
-    wait_for_threads()
+    windows.close()
+    assert not threads_named("snapstore-fetch")
     windows.read(PACK, SIZE, 8 * MIB, 10)
     assert sorted(fetched(far)) == [(PACK, 0), (PACK, 4), (PACK, 8)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_child_of_a_fork_has_threads_of_its_own(far: FarStore, contents: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("at_work", [False, True])
+def test_a_child_of_a_fork_begins_anew(far: FarStore, contents: dict[str, bytes], *, at_work: bool) -> None:
     windows = FarWindows(far, 1)
     windows.read(PACK, SIZE, 0, 10)
-    child = os.fork()  # while the thread is still there, idle
+    wait_until_idle(windows)
+    far.seconds = 0.3 if at_work else 0.0
+    if at_work:
+        windows.prefetch([piece(PACK, 4 * MIB, 10)])
+        time.sleep(0.05)
+    with windows._lock:
+        child = os.fork()
     if not child:
-        signal.alarm(20)
-        good = windows.read(PACK, SIZE, 4 * MIB, 10) == contents[PACK][4 * MIB :][:10]
-        os._exit(0 if good else 1)
+        code = 1
+        try:
+            signal.alarm(20)
+            far.seconds = 0.0
+            if windows.read(PACK, SIZE, 4 * MIB, 10) == contents[PACK][4 * MIB :][:10]:
+                code = 0
+        finally:
+            os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_result_keeps_no_windows_of_which_little_was_wanted(far: FarStore, contents: dict[str, bytes]) -> None:
+    windows = FarWindows(far, 4, windows_kept=4)
+    scattered = [piece(path, number * MIB + 7, 1000) for path in (PACK, OTHER) for number in range(9)]
+    scattered.append(piece(PACK, 2 * MIB - 10, 20))
+    found = windows.read_many(scattered)
+    assert found == [contents[wanted.path][wanted.offset :][: wanted.size] for wanted in scattered]
+    kept = {id(item.obj): len(item.obj) for item in found if isinstance(item, memoryview)}
+    assert sum(kept.values()) == sum(wanted.size for wanted in scattered)
+    together = [piece(PACK, number * 100_000, 90_000) for number in range(20)]
+    found = windows.read_many(together)
+    assert found == [contents[PACK][wanted.offset :][: wanted.size] for wanted in together]
+    kept = {id(item.obj): len(item.obj) for item in found if isinstance(item, memoryview)}
+    assert sum(kept.values()) <= 4 * 20 * 90_000
+    assert len(kept) < len(together)
 
 
 def test_what_is_needed_now_goes_first(far: FarStore) -> None:

@@ -135,6 +135,12 @@ def test_pieces_anywhere_however_little_is_taken_at_once(
         monkeypatch.setattr(files, "_PIECES_AT_ONCE", 6)
     else:
         monkeypatch.delattr(os, "pwritev", raising=False)
+        for name in ("pwrite", "write"):
+            call = getattr(os, name, None)  # Windows has no pwrite
+            if call is not None:
+                monkeypatch.setattr(
+                    os, name, lambda descriptor, data, *where, call=call: call(descriptor, data[:most], *where)
+                )
     with target.new_file(b"pieces") as file:
         file.write_at(5, *pieces)
         file.write_at(0, b"begin")
@@ -142,3 +148,10 @@ def test_pieces_anywhere_however_little_is_taken_at_once(
         file.end_at(5 + sum(map(len, pieces)))
         file.commit(FileAttributes(), sync=False, replace=False)
     assert (place / "pieces").read_bytes() == b"begin" + b"".join(pieces)
+
+
+def test_a_system_that_takes_nothing_is_an_error(target: TargetDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pwritev", "pwrite", "write"):
+        monkeypatch.setattr(os, name, lambda *arguments: 0, raising=False)
+    with target.new_file(b"file") as file, pytest.raises(TargetError):
+        file.write_at(0, b"some")

@@ -75,6 +75,14 @@ def test_a_stream_is_cut_into_its_messages_wherever_it_is_broken(bodies: list[by
     assert found == bodies
 
 
+def test_a_message_that_comes_alone_is_not_copied() -> None:
+    messages = wire.Messages()
+    for _ in range(3):
+        data = framed(b"message")
+        (found,) = messages.feed(data)
+        assert found.obj is data
+
+
 @pytest.mark.parametrize("size", [0, wire.MAX_REPLY_BYTES + 1, 0x64656275])  # the last is "debu": a greeting, not SFTP
 def test_a_message_of_an_impossible_size_is_an_error(size: int) -> None:
     with pytest.raises(wire.WireError, match=str(size)):
