@@ -54,7 +54,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = snapstore.no_such_name  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module_name", ["snapstore.errors", "snapstore.types"])
+@pytest.mark.parametrize("module_name", ["snapstore.errors", "snapstore.types", "snapstore.upkeep_types"])
 def test_every_class_of_the_public_modules_is_exported(module_name: str) -> None:
     module = importlib.import_module(module_name)
     classes = {

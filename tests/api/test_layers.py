@@ -7,6 +7,7 @@
     blobs, station                      4   ids to plaintext; the keys and caches of this installation
     stores, sources, targets, format    3   bytes by name; file trees in and out; records to bytes
     crypto, chunking, codec             2   pure
+    upkeep_types                        1.5
     progress, types                     1
     errors, limits                      0
 
@@ -28,7 +29,7 @@ import snapstore
 PACKAGE = Path(snapstore.__path__[0])
 RANKS = {
     "errors": 0, "limits": 0, "compiled": 0, "_version": 0,
-    "progress": 1, "types": 1,
+    "progress": 1, "types": 1, "upkeep_types": 1.5,
     "crypto": 2, "chunking": 2, "codec": 2, "_kernel": 2, "_posix": 2, "_writing": 2,
     "_sealing": 2, "_entries": 2,
     "stores": 3, "sources": 3, "targets": 3, "format": 3,
@@ -44,7 +45,7 @@ RANDOMNESS = "crypto/entropy.py"  # the one place where a pure package draws
 ENVIRONMENT_READERS = {
     "stores/objects/settings.py": "AWS_* variables are the provider's, and shared by all programs for its storage",
 }
-CLI_MAY_IMPORT = {"cli", "errors", "progress", "types", "_version"}
+CLI_MAY_IMPORT = {"cli", "errors", "progress", "types", "upkeep_types", "_version"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
