@@ -1,7 +1,7 @@
 """Copying snapshots from one repository to another.
 
 Here, from the outside in: this module (which dossiers and snapshots, and which kind of copy), `destination` (opening or
-making it), `twin` with `sealed`, `reach`, `reading` and `sending` (blobs as they are, without a secret), and
+making it), `twin` with `sealed` and `sending` (blobs as they are, without a secret, by `operations.reach`), and
 `independent` with `replay` and `contents` (everything sealed anew). `request` holds what they share.
 
 Rules: a snapshot counts as copied only after its copy in ok/ is there (docs/format/11-protocol.md). An interruption

@@ -32,9 +32,9 @@ from ...limits import INDEX_EVERY_PACKS
 from ...stores.protocol import Store, lanes_of
 from ...stores.watched import watched
 from ..context import DossierContext, RepositoryContext
+from ..marks import BlobMarks
 from ..meter import Meter
-from .marks import BlobMarks
-from .reading import read_blobs, read_pack
+from ..reading import read_blobs, read_pack
 
 _LOOKED_UP_AT_ONCE: Final = 4096
 Vouched = Callable[[PackEntry], bool]

@@ -26,10 +26,10 @@ from ...types import DossierId, Problem
 from ..clones import claim_medium
 from ..context import DossierContext, RepositoryContext
 from ..history import History, ReadManifest, history_look, read_history
+from ..marks import BlobMarks
+from ..reach import Reach
 from ..records import put_record
 from ..snapshot.publish import drop, drop_old_notes, dropping_notes, mark_condemned, put_copy, put_session_note
-from .marks import BlobMarks
-from .reach import Reach
 from .request import CopyTally, not_copied
 from .returning import bring_back, explain_missing
 from .sealed import UNUSABLE, copy_keysets, copy_records, in_destination, was_removed, why_unusable

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from ...blobs.lanes import each_side_by_side, side_by_side
-from ...blobs.sealer import SealedBlob
-from ...crypto.blob import stored_hash
-from ...errors import DamageError, ObjectNotFoundError, StoreError, StoreUnavailableError
-from ...format.names import pack_path
-from ...format.pack import PackEntry
-from ...limits import MIB, READ_WINDOW_BYTES
-from ...stores.protocol import Store
+from ..blobs.lanes import each_side_by_side, side_by_side
+from ..blobs.sealer import SealedBlob
+from ..crypto.blob import stored_hash
+from ..errors import DamageError, ObjectNotFoundError, StoreError, StoreUnavailableError
+from ..format.names import pack_path
+from ..format.pack import PackEntry
+from ..limits import MIB, READ_WINDOW_BYTES
+from ..stores.protocol import Store
 
 _PIECE_BYTES: Final = 4 * MIB
 _CODES_OF_CONNECTIONS: Final = frozenset({"connection_lost", "store_timeout"})

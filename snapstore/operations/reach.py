@@ -5,7 +5,7 @@ Here: `Reach`. Not here: reading or sending the blobs.
 Rules: only the maintenance key is needed (docs/format/05-blobs.md). A child list that opens is what some writer of the
 repository sealed. Whether it was an honest one only the dossier's key could tell: so the union of the lists of all
 copies is followed, and every copy of every blob counts as needed. One whole list for each tree is the least; a blob of
-which no copy is known, or a tree none of whose lists opens, makes the snapshot one that cannot be copied. Trees are
+which no copy is known, or a tree none of whose lists opens, makes the snapshot one that is not whole. Trees are
 taken in batches by their places, so that packs are read about in order.
 """
 
@@ -15,19 +15,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from ...blobs.fetching import FarWindows, Range
-from ...blobs.index import BlobCopy, find_prefixes
-from ...blobs.windows import PackWindows
-from ...crypto.blob import CHILD_PREFIX_BYTES, unseal_child_list
-from ...errors import DamagedObjectError, DamageError, MissingObjectError, StoreError
-from ...format.names import pack_path
-from ...format.pack import BlobKind
-from ...stores.cached import trees_of
-from ...stores.protocol import lanes_of
-from ...types import BlobId
-from ..context import RepositoryContext
-from ..meter import Meter
+from ..blobs.fetching import FarWindows, Range
+from ..blobs.index import BlobCopy, find_prefixes
+from ..blobs.windows import PackWindows
+from ..crypto.blob import CHILD_PREFIX_BYTES, unseal_child_list
+from ..errors import DamagedObjectError, DamageError, MissingObjectError, StoreError
+from ..format.names import pack_path
+from ..format.pack import BlobKind
+from ..stores.cached import trees_of
+from ..stores.protocol import lanes_of
+from ..types import BlobId
+from .context import RepositoryContext
 from .marks import BlobMarks
+from .meter import Meter
 from .reading import is_fault_of_place
 
 _TREES_AT_ONCE: Final = 1024
