@@ -3,7 +3,8 @@
 They are compiled against the stable ABI of CPython 3.11, so one wheel a platform serves every later CPython. Where
 one cannot be compiled the installation goes on without it, and its twin in Python does the same work slowly: for the
 kernel it is in `snapstore.chunking`, for `_entries` in `snapstore.format` and `snapstore.operations.snapshot`, for
-`_posix` in `snapstore.sources`, for `_writing` in `snapstore.targets`, for `_sealing` in `snapstore.blobs`.
+`_parity` in `snapstore.parity`, for `_posix` in `snapstore.sources`, for `_writing` in `snapstore.targets`, for
+`_sealing` in `snapstore.blobs`.
 Free-threaded builds and other interpreters have no stable ABI and compile the same source against their own.
 """
 
@@ -20,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 STABLE_ABI = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 LINUX = platform.system() == "Linux"
-MODULES = ["_kernel", "_entries", *(["_posix", "_writing", "_sealing"] if LINUX else [])]
+MODULES = ["_kernel", "_entries", "_parity", *(["_posix", "_writing", "_sealing"] if LINUX else [])]
 BLAKE3 = "snapstore/_blake3"
 NO_ASSEMBLER = [(f"BLAKE3_NO_{name}", "1") for name in ("SSE2", "SSE41", "AVX2", "AVX512")]
 OLD_LIBC = ["dl", "pthread"]  # before glibc 2.34 these are libraries of their own

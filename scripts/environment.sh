@@ -124,7 +124,7 @@ import sys
 
 from snapstore.compiled import optional_module
 
-names = ["_kernel", "_entries", *(["_posix", "_writing", "_sealing"] if sys.platform == "linux" else [])]
+names = ["_kernel", "_entries", "_parity", *(["_posix", "_writing", "_sealing"] if sys.platform == "linux" else [])]
 print(*[name for name in names if optional_module(name) is None])
 PY
     )

@@ -6,7 +6,7 @@
     operations                          5   one module per verb
     blobs, station                      4   ids to plaintext; the keys and caches of this installation
     stores, sources, targets, format    3   bytes by name; file trees in and out; records to bytes
-    crypto, chunking, codec             2   pure
+    crypto, chunking, codec, parity     2   pure
     upkeep_types                        1.5
     progress, types                     1
     errors, limits                      0
@@ -31,7 +31,7 @@ RANKS = {
     "errors": 0, "limits": 0, "compiled": 0, "_version": 0,
     "progress": 1, "types": 1, "upkeep_types": 1.5,
     "crypto": 2, "chunking": 2, "codec": 2, "_kernel": 2, "_posix": 2, "_writing": 2,
-    "_sealing": 2, "_entries": 2,
+    "_sealing": 2, "_entries": 2, "_parity": 2, "parity": 2,
     "stores": 3, "sources": 3, "targets": 3, "format": 3,
     "blobs": 4, "station": 4,
     "operations": 5,
@@ -39,7 +39,7 @@ RANKS = {
     "entrance": 6.5, "removable": 6.5,
     "cli": 7, "testing": 7, "__main__": 8,
 }  # fmt: skip
-PURE = {"chunking", "codec", "crypto", "format"}
+PURE = {"chunking", "codec", "crypto", "format", "parity"}
 IMPURE_MODULES = {"io", "os", "pathlib", "random", "secrets", "threading", "time"}
 RANDOMNESS = "crypto/entropy.py"  # the one place where a pure package draws
 ENVIRONMENT_READERS = {

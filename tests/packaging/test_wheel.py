@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
-MODULES = ("_kernel", "_entries", "_posix", "_writing", "_sealing")
+MODULES = ("_kernel", "_entries", "_parity", "_posix", "_writing", "_sealing")
 BUILD_SECONDS = 300
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
