@@ -360,6 +360,8 @@ class RestoreOptions:
     """Flush the target to its disk before success is reported."""
     numeric_owner: bool = False
     """Use the stored user and group numbers even where the names exist here."""
+    partial: bool = False
+    """Restore files of which a part is lost too: zeros stand for it, and a problem `content_lost` names each range."""
 
     def __post_init__(self) -> None:
         """Take the plain words too ("never", "if_changed", "always"). Raises InputError for any other."""

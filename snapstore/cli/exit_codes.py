@@ -61,6 +61,7 @@ DAMAGE_CODES = frozenset(
         "bad_signature",
         "config_conflict",
         "config_missing",
+        "content_lost",
         "damage",
         "damaged_blob",
         "damaged_object",

@@ -9,7 +9,7 @@ itself. Nodes are loaded when they are reached. Sizes of what is loaded are chec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..blobs.reader import BlobReader
@@ -26,6 +26,7 @@ from ..format.tree import (
     decode_xattrs,
 )
 from ..stores.cached import uncached
+from ..stores.protocol import Store
 from ..types import Entry, EntryType, PlainHash
 from .clock import time_of
 from .context import DossierContext
@@ -124,8 +125,13 @@ class SnapshotView:
         return decode_xattrs(self.reader.load(entry.xattrs_blob[0]))
 
 
-def open_view(dossier: DossierContext, manifest: ReadManifest, private: PrivateHalves | None) -> SnapshotView:
-    """Open a snapshot's root.
+def open_view(
+    dossier: DossierContext,
+    manifest: ReadManifest,
+    private: PrivateHalves | None,
+    reading: Callable[[Store], Store] | None = None,
+) -> SnapshotView:
+    """Open a snapshot's root. `reading` wraps the store for what is read of the snapshot.
 
     Raises SecretRequiredError without the private halves, unless it is the newest snapshot of this station;
     DamageError."""
@@ -138,18 +144,21 @@ def open_view(dossier: DossierContext, manifest: ReadManifest, private: PrivateH
                 f"Opening this snapshot needs the secret of the dossier {dossier.pin.name!r}. Type it and try again."
             )
         root_hash = known
-    reader = reader_of(dossier)
+    reader = reader_of(dossier, reading=reading)
     node = reader.load_node(root_hash)
     if not isinstance(node, DirectoryLeaf) or len(node.entries) != 1 or node.entries[0].name:
         raise _misplaced()
     return SnapshotView(reader, node.entries[0])
 
 
-def reader_of(dossier: DossierContext, *, proving: bool = False) -> BlobReader:
+def reader_of(
+    dossier: DossierContext, *, proving: bool = False, reading: Callable[[Store], Store] | None = None
+) -> BlobReader:
     """Return a reader for the dossier's blobs over the present index. If `proving`, what it reads the store holds."""
     context = dossier.repository
     loaded = context.index(refresh=False)
     store = uncached(context.store) if proving else context.store
+    store = store if reading is None else reading(store)
     return BlobReader(store, loaded.index, dossier.epoch_keys(), refresh=lambda: (context.index(refresh=True), None)[1])
 
 

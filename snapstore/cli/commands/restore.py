@@ -5,7 +5,7 @@ it).
 
 Rules: without --overwrite the target must be new or empty. --delete removes files that the snapshot does not have and
 is only taken together with --overwrite. What the target could not hold is a problem: told, and exit code 3; data that
-could not be read because the repository is damaged is exit code 13.
+could not be read because the repository is damaged is exit code 13, with --partial too.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--delete", is_flag=True, help="Delete what the snapshot does not have (with --overwrite).")
 @click.option("-e", "--exclude", multiple=True, metavar="PATTERN", help="Leave out what fits (gitignore syntax).")
+@click.option("--partial", is_flag=True, help="Restore files that are partly lost too, with zeros for what is lost.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--progress", type=click.Choice(MODES), default="auto", help="How to show progress.")
 @global_options()
@@ -48,6 +49,7 @@ def command(
     overwrite: str | None,
     delete: bool,
     exclude: tuple[str, ...],
+    partial: bool,
     dry_run: bool,
     progress: str,
 ) -> int:
@@ -61,6 +63,7 @@ def command(
         delete=delete,
         dry_run=dry_run,
         exclude=exclude,
+        partial=partial,
     )
 
     def run(dossier: Dossier) -> RestoreReport:

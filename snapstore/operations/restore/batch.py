@@ -25,6 +25,7 @@ from ...targets.attributes import FileAttributes
 from ...targets.directory import TargetDirectory
 from ...targets.many import LEAVE_ATTRIBUTES, Buffer, NewFile, can_write_many, owner_of_new, write_many
 from ...types import EntryType, PlainHash, Problem
+from .losses import LostRange, is_all, joined, without_time
 from .place import Place, attributes_of
 
 SMALL_MAX_BYTES: Final = MIB
@@ -50,6 +51,8 @@ class SmallFile(NamedTuple):
     name: bytes
     way: Way
     attributes: FileAttributes
+    partial: bool = False
+    """What is lost of it may be zeros."""
 
 
 class NewFiles(NamedTuple):
@@ -68,6 +71,8 @@ class Written(NamedTuple):
     problems: list[Problem]
     unchanged: bool = False
     attributes_left: bool = False
+    lost: tuple[LostRange, ...] = ()
+    """Zeros stand in these places."""
 
 
 Result: TypeAlias = Written | DamageError | TargetError
@@ -175,7 +180,7 @@ def _write_many(group: NewFiles, blobs: Blobs) -> list[Result] | None:
     buffers: list[Buffer] = []
     numbers: dict[int, int] = {}
     planned: list[NewFile] = []
-    failures: dict[int, DamageError] = {}
+    failures: dict[int, Result] = {}
     for at, entry in enumerate(group.entries):
         pieces: list[int] = []
         try:
@@ -185,7 +190,7 @@ def _write_many(group: NewFiles, blobs: Blobs) -> list[Result] | None:
                     buffers.append(data)
                 pieces += (number, offset, size)
         except DamageError as error:
-            failures[at] = error
+            failures[at] = _write_partly(file, blobs, error) if (file := _of_new(group, entry)).partial else error
         else:
             planned.append(_new_file(entry, tuple(pieces), numeric=numeric))
     results = write_many(group.directory, planned, buffers)
@@ -211,8 +216,12 @@ def _result(result: bool | TargetError) -> Result:  # noqa: FBT001
 
 def _one_by_one(group: NewFiles) -> Iterator[SmallFile]:
     for entry in group.entries:
-        attributes = attributes_of(entry, entry.xattrs)
-        yield SmallFile(group.place, group.directory, entry, entry.name, Way.WHOLE, attributes)
+        yield _of_new(group, entry)
+
+
+def _of_new(group: NewFiles, entry: TreeEntry) -> SmallFile:
+    attributes, partial = attributes_of(entry, entry.xattrs), group.place.options.partial
+    return SmallFile(group.place, group.directory, entry, entry.name, Way.WHOLE, attributes, partial)
 
 
 def _write_one(file: SmallFile, blobs: Blobs) -> Result:
@@ -226,8 +235,36 @@ def _write_one(file: SmallFile, blobs: Blobs) -> Result:
             for data, offset, size in parts:
                 new.write(memoryview(data)[offset : offset + size])
             return Written(new.commit(file.attributes, sync=in_place, replace=in_place))
-    except (DamageError, TargetError) as error:
+    except DamageError as error:
+        return _write_partly(file, blobs, error) if file.partial else error
+    except TargetError as error:
         return error
+
+
+def _write_partly(file: SmallFile, blobs: Blobs, error: DamageError) -> Result:
+    """Write what is left of a file, zeros in the place of the rest; `error` if nothing is."""
+    pieces: list[Buffer] = []
+    lost: list[LostRange] = []
+    position = 0
+    for item in file.entry.chunks or ():
+        if isinstance(item, Chunk):
+            data = blobs[item.h, file.entry.shared]
+            is_lost = isinstance(data, DamageError) or len(data) != item.size
+            pieces += [bytes(item.size) if isinstance(data, DamageError) or is_lost else data] * item.repeat
+            if is_lost:
+                lost.append((position, item.size * item.repeat))
+            position += item.size * item.repeat
+    if is_all(lost, position):  # so it is with a file in a bundle
+        return error
+    in_place = file.way is not Way.WHOLE
+    try:
+        with file.directory.new_file(file.name) as new:
+            for piece in pieces:
+                new.write(memoryview(piece))
+            problems = new.commit(without_time(file.attributes), sync=in_place, replace=in_place)
+    except TargetError as failure:
+        return failure
+    return Written(problems, lost=joined(lost))
 
 
 def _is_same(file: SmallFile, parts: list[tuple[Buffer, int, int]]) -> bool:

@@ -29,6 +29,7 @@ from ..meter import Meter
 from .batch import NewFiles, Result, SmallFile, Way, Written, is_small
 from .links import Link, Links, first_name
 from .loading import TreeLoader
+from .losses import LostPart, content_lost
 from .place import Place, attributes_of
 from .select import Part
 from .write import AnyFiles, ContentWriter, LargeFile, Results
@@ -57,7 +58,7 @@ class Entries:
         self.options = options
         self.meter = meter
         self.links = links
-        self.loader = TreeLoader(view.reader)
+        self.loader = TreeLoader(view.reader, partial=options.partial)
         self.counts = Counts()
         self.capabilities = Capabilities()
         self.resumed = False
@@ -148,14 +149,13 @@ class Entries:
         """Hand a file to the writer; `_done` hears of it."""
         directory = place.ensure()
         attributes = self.attributes(entry)
+        partial = self.options.partial and (way is Way.WHOLE or self._overwrite is None)
         place.unfinished += 1
         if is_small(entry):
-            self._writer.add_small(SmallFile(place, directory, entry, name, way, attributes))
+            self._writer.add_small(SmallFile(place, directory, entry, name, way, attributes, partial))
         else:
-            replace = way is Way.REPLACE
-            self._writer.add_large(
-                LargeFile(place, directory, entry, name, attributes, replace), self.loader.items(entry)
-            )
+            large = LargeFile(place, directory, entry, name, attributes, way is Way.REPLACE, partial)
+            self._writer.add_large(large, self.loader.items_left(entry))
 
     def _done(self, files: AnyFiles, results: Results) -> None:
         """Take note of files that are over, well or not."""
@@ -188,6 +188,8 @@ class Entries:
             self.counts.restored += 1
             self.counts.written += size
         self.counts.problems.extend(result.problems)
+        if result.lost:
+            self.counts.problems.append(content_lost(text, result.lost))
         if result.attributes_left:
             self.attempt(lambda: self._apply(place.ensure(), name, self.attributes(entry)), place, entry.name)
         self.meter.step(files=1, size=size - counted, current=text)
@@ -224,9 +226,11 @@ class Entries:
     def _has_content(self, place: Place, entry: TreeEntry, name: bytes) -> bool:
         """Compare a large file that an interrupted restore left: after a power cut size and time prove nothing."""
         with place.ensure().read_file(name) as file:
-            return all(self._has_item(file, item, entry) for item in self.loader.items(entry)) and not file.read(1)
+            return all(self._has_item(file, item, entry) for item in self.loader.items_left(entry)) and not file.read(1)
 
-    def _has_item(self, file: BinaryIO, item: ChunkItem, entry: TreeEntry) -> bool:
+    def _has_item(self, file: BinaryIO, item: ChunkItem | LostPart, entry: TreeEntry) -> bool:
+        if isinstance(item, LostPart):
+            return False
         if isinstance(item, Chunk):
             pieces = (file.read(item.size) for _ in range(item.repeat))
             return all(self.view.reader.is_content(piece, item.h, shared=entry.shared) for piece in pieces)

@@ -32,6 +32,7 @@ from .batch import is_new
 from .entries import Entries
 from .keeping import Keeper
 from .links import Links
+from .losses import forgiving
 from .place import Place
 from .select import Part, Selection
 
@@ -61,7 +62,7 @@ def restore_snapshot(
         raise InputError("To delete what is not in the snapshot, ask for overwriting too (if_changed or always).")
     dossier.repository.refuse_own(request.to, "restore into")
     with meter.ending_waits(dossier.repository.store):
-        view = open_view(dossier, request.manifest, private)
+        view = open_view(dossier, request.manifest, private, forgiving if options.partial else None)
         with contextlib.closing(view.reader):
             selection = Selection(request.paths, options.exclude)
             selection.resolve(view)

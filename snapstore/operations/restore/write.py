@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from ...blobs.reader import BlobReader, Located
@@ -29,6 +29,7 @@ from ...targets.files import TargetFile
 from ...targets.many import hold_open, let_go
 from ...types import PlainHash
 from .batch import Batch, NewFiles, Result, SmallFile, Written
+from .losses import LostPart, LostRange, is_all, joined, without_time
 from .place import Place
 
 _BATCH_BYTES: Final = MIB
@@ -53,10 +54,23 @@ class LargeFile:
     name: bytes
     attributes: FileAttributes
     replace: bool
+    partial: bool = False
+    """What is lost of it may be zeros."""
     written: int = 0
     """Bytes so far, holes not counted."""
     file: TargetFile | None = None
     failure: DamageError | TargetError | None = None
+    lost: list[LostRange] = field(default_factory=list)
+    lost_by: DamageError | None = None
+    """Why the first of these is lost."""
+
+    def lose(self, position: int, size: int, error: DamageError) -> None:
+        """Leave zeros in a place. Raises DamageError if the file must be whole, TargetError."""
+        if not self.partial or self.file is None:
+            raise error
+        self.file.fill_hole(position, size)
+        self.lost.append((position, size))
+        self.lost_by = self.lost_by or error
 
 
 class _Part(NamedTuple):
@@ -140,7 +154,7 @@ class ContentWriter:
         batch.size += entry.size or 0
         return begin
 
-    def add_large(self, large: LargeFile, items: Iterator[ChunkItem]) -> None:
+    def add_large(self, large: LargeFile, items: Iterator[ChunkItem | LostPart]) -> None:
         """Write a file of many chunks, or with holes."""
         self._submit_batch()
         try:
@@ -174,7 +188,7 @@ class ContentWriter:
             self._batch_files = _BATCH_FILES
         self._trim()
 
-    def _add_parts(self, large: LargeFile, file: TargetFile, items: Iterator[ChunkItem]) -> int:
+    def _add_parts(self, large: LargeFile, file: TargetFile, items: Iterator[ChunkItem | LostPart]) -> int:
         """Hand out the chunks; returns the size of all of them."""
         position = start = 0
         chunks: list[Chunk] = []
@@ -189,7 +203,10 @@ class ContentWriter:
                 self._submit_part(large, start, chunks)
                 chunks, start = [], position
             if not isinstance(item, Chunk):
-                file.fill_hole(position, item.size)
+                if isinstance(item, LostPart):
+                    large.lose(position, item.size, _unreadable_list())
+                else:
+                    file.fill_hole(position, item.size)
                 start = position = position + item.size
         self._submit_part(large, start, chunks)
         file.end_at(position)
@@ -235,7 +252,7 @@ class ContentWriter:
             self._done(work, [_committed(work)])
 
 
-def _in_short_runs(items: Iterator[ChunkItem]) -> Iterator[ChunkItem]:
+def _in_short_runs(items: Iterator[ChunkItem | LostPart]) -> Iterator[ChunkItem | LostPart]:
     """The items, repeats cut up, so that no part takes long."""
     for item in items:
         if isinstance(item, Chunk) and item.repeat > 1:
@@ -253,7 +270,11 @@ def _committed(large: LargeFile) -> Result:
         if large.failure is not None or file is None:
             assert large.failure is not None
             return large.failure
-        return Written(file.commit(large.attributes, sync=large.replace, replace=large.replace))
+        if large.lost_by is not None and is_all(large.lost, large.entry.size or 0):
+            return large.lost_by
+        attributes = without_time(large.attributes) if large.lost else large.attributes
+        problems = file.commit(attributes, sync=large.replace, replace=large.replace)
+        return Written(problems, lost=joined(large.lost))
     except TargetError as error:
         return error
     finally:
@@ -269,11 +290,20 @@ def _write_part(part: _Part, reader: BlobReader) -> None:
     loaded = reader.load_many(part.hashes, shared=part.large.entry.shared, located=part.located)
     blobs = dict(zip(part.hashes, loaded, strict=True))
     pieces: list[Plaintext] = []
+    start = position = part.position
     for chunk in part.chunks:
-        data = blobs[chunk.h]
+        data, size = blobs[chunk.h], chunk.size * chunk.repeat
+        position += size
+        if not isinstance(data, DamageError) and len(data) != chunk.size:
+            data = DamagedObjectError("A chunk has not the size that the snapshot says.", code="damaged_blob")
         if isinstance(data, DamageError):
-            raise data
-        if len(data) != chunk.size:
-            raise DamagedObjectError("A chunk has not the size that the snapshot says.", code="damaged_blob")
-        pieces += [data] * chunk.repeat if chunk.repeat < _PIECES_EACH else [bytes(data) * chunk.repeat]
-    file.write_at(part.position, *pieces)
+            part.large.lose(position - size, size, data)
+            file.write_at(start, *pieces)
+            pieces, start = [], position
+        else:
+            pieces += [data] * chunk.repeat if chunk.repeat < _PIECES_EACH else [bytes(data) * chunk.repeat]
+    file.write_at(start, *pieces)
+
+
+def _unreadable_list() -> DamagedObjectError:
+    return DamagedObjectError("A part of the file's list of chunks cannot be read.", code="damaged_blob")
