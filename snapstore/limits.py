@@ -62,6 +62,13 @@ HEADER_ALIGNMENT_BYTES: Final = 4 * KIB
 INDEX_EVERY_PACKS: Final = 16
 READ_WINDOW_BYTES: Final = 1 * MIB  # ranged reads are widened to this, so that their lengths tell nothing
 
+# --- parity ------------------------------------------------------------------------------------------------------
+PARITY_BLOCK_BYTES: Final = 64 * KIB  # what a checksum covers: 16 bytes for each are 0.03 % of a pack
+PARITY_SECTOR_BYTES: Final = 4 * KIB  # what disks lose at a time, at least
+PARITY_DATA_ROWS: Final = 32  # three parity rows then take 9.4 % of a full pack, and heal a hole of 2 MiB in it
+PARITY_MAX_ROWS: Final = 3
+PARITY_COPY_BELOW_BYTES: Final = 1 * MIB  # of smaller packs a copy: they have too few blocks for rows
+
 # --- work in progress --------------------------------------------------------------------------------------------
 BATCH_BYTES: Final = MIB  # what one worker seals at a time: 3 MiB took as long, and 30 MB more memory for photos
 BATCH_ITEMS: Final = 256  # small blobs a worker takes at a time, however few bytes they have

@@ -22,7 +22,7 @@ _LAYOUT: Final = struct.Struct("<2sBBBBH")
 
 
 class Kind(IntEnum):
-    """What an object is. 9 and 10 are set aside and unknown to this version."""
+    """What an object is. 10 is set aside and unknown to this version."""
 
     CONFIG = 1
     KEYSET = 2
@@ -32,6 +32,7 @@ class Kind(IntEnum):
     MANIFEST = 6
     CONDEMN = 7
     SESSION = 8
+    PARITY = 9
     STATION_FILE = 11
 
 
@@ -52,6 +53,7 @@ CIPHER_OF_KIND: Final = {
     Kind.MANIFEST: Cipher.AES_GCM_AND_HPKE,
     Kind.CONDEMN: Cipher.AES_GCM,
     Kind.SESSION: Cipher.AES_GCM,
+    Kind.PARITY: Cipher.NONE,
     Kind.STATION_FILE: Cipher.AES_GCM,
 }
 

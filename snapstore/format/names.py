@@ -33,6 +33,7 @@ SNAPSHOTS: Final = "snapshots"
 OK: Final = "ok"
 CONDEMN: Final = "condemn"
 SESSIONS: Final = "sessions"
+PARITY: Final = "parity"
 README: Final = "README.txt"
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
@@ -86,6 +87,16 @@ def pack_folder(name: str) -> str:
 def pack_path(name: str) -> ObjectName:
     """The full name of a pack."""
     return ObjectName(f"{PACKS}/{pack_folder(name)}/{name}")
+
+
+def parity_folder(pack: str) -> str:
+    """The folder of all sidecars of a pack."""
+    return f"{PARITY}/{pack_folder(pack)}"
+
+
+def parity_path(pack: str, name: str) -> ObjectName:
+    """The full name of a sidecar, which lies in the fan-out folder of its pack."""
+    return ObjectName(f"{parity_folder(pack)}/{name}")
 
 
 def object_path(folder: str, name: str) -> ObjectName:

@@ -30,7 +30,7 @@ def test_what_is_no_envelope_is_damage(data: bytes) -> None:
         Envelope.decode(data)
 
 
-@pytest.mark.parametrize(("at", "value"), [(2, 0), (2, 9), (2, 10), (2, 200), (3, 0), (3, 2), (4, 3)])
+@pytest.mark.parametrize(("at", "value"), [(2, 0), (2, 10), (2, 200), (3, 0), (3, 2), (4, 3)])
 def test_an_unknown_kind_version_or_cipher_is_a_newer_one(at: int, value: int) -> None:
     data = bytearray(Envelope.of(Kind.INDEX, 1).encode())
     data[at] = value
