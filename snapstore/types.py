@@ -91,6 +91,8 @@ class Snapshot:
     kind: SnapshotKind
     confirmed: bool
     """False: its writer never saw it whole. It may be restored, with a warning."""
+    held: bool = False
+    """Whether somebody asked for it to stay whatever a policy says."""
     files: int
     directories: int
     others: int

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from .errors import InputError
 from .types import Problem, Snapshot, SnapshotId
 
 # --- forget -----------------------------------------------------------------------------------------------------
@@ -31,9 +32,46 @@ class RetentionPolicy:
     monthly: int = 0
     yearly: int = 0
     within: timedelta | None = None
-    """All that are at most so much older than the newest."""
+    """All that are at most so much older than the newest but one: a single wrong clock pushes nothing out."""
     labels: frozenset[str] = frozenset()
     """All that have one of these labels."""
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing. Raises InputError (`invalid_policy`)."""
+        for name in _COUNTS:
+            if getattr(self, name) < -1:
+                raise InputError(f"{name} is a count, or -1 for all.", code="invalid_policy")
+        if self.within is not None and self.within < timedelta(0):
+            raise InputError("within is a time back from the newest: it cannot be negative.", code="invalid_policy")
+        labels: object = self.labels
+        if isinstance(labels, str):
+            raise InputError("Give the labels as a set of texts.", code="invalid_policy")
+        object.__setattr__(self, "labels", frozenset(self.labels))
+
+    @staticmethod
+    def preset(name: str) -> RetentionPolicy:
+        """Return a policy that suits many: `accounting`, `shop` or `minimal` (docs/guide/space.md).
+
+        Raises InputError (`unknown_preset`).
+        """
+        try:
+            return _PRESETS[name]
+        except KeyError:
+            known = ", ".join(sorted(_PRESETS))
+            raise InputError(f"There is no preset {name!r}. Known: {known}.", code="unknown_preset") from None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no rule is set."""
+        return not (any(getattr(self, name) for name in _COUNTS) or self.within is not None or self.labels)
+
+
+_COUNTS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+_PRESETS = {
+    "accounting": RetentionPolicy(last=3, daily=30, monthly=24, yearly=10),  # books are kept for ten years
+    "shop": RetentionPolicy(last=3, daily=30, weekly=12, monthly=12, yearly=2),
+    "minimal": RetentionPolicy(last=1, daily=7, weekly=4),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +83,7 @@ class RetentionDecision:
     reasons: tuple[str, ...]
     """Such as "last", "daily 2026-11-21", "held", "newest whole one"; of one that goes, "no rule keeps it"."""
     counted_as: datetime
-    """Its effective time: the least among its own and those of all later numbers."""
+    """Its effective time: its own, or where its clock was wrong that of the next snapshot whose clock was right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,8 @@ class ReadManifest:
     station: str | None
     size: int
     """Bytes of each whole copy."""
+    held: bool = False
+    """Whether records say that it is to stay."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,9 @@ class History:
     expected: list[SnapshotId] = field(default_factory=list)
     """What rosters of this medium and records of copies to it name, and what this station saw whole here last."""
     forgotten: set[SnapshotId] = field(default_factory=set)
+    held: set[SnapshotId] = field(default_factory=set)
+    every: list[ReadManifest] = field(default_factory=list)
+    """Also further manifests of one snapshot, and those of snapshots that are forgotten: a forget was interrupted."""
     stations: dict[bytes, StationRecord] = field(default_factory=dict)
     """By id, those of the keysets that hold."""
     attested: set[SnapshotId] = field(default_factory=set)
@@ -116,13 +121,15 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.manifests.sort(key=_order, reverse=True)
     records = read_records(dossier, signers.records, history.problems)
     history.forgotten, history.stations = records.forgotten, signers.records
+    history.held = records.held()
     present = {item.sealed.snapshot_id for item in history.manifests}
     medium_id = context.config.medium_id
     expected = _attested(history.manifests, medium_id, records.copied.get(medium_id, set()))
     history.attested = set(expected)
     history.expected = expected if last is None or last.id in history.attested else [*expected, last.id]
     history.missing = [item for item in history.expected if item not in present and item not in records.forgotten]
-    once = _each_once(history.manifests)
+    history.every = [replace(item, held=item.sealed.snapshot_id in history.held) for item in history.manifests]
+    once = _each_once(history.every)
     history.manifests = [item for item in once if item.sealed.snapshot_id not in records.forgotten]
     return history
 
@@ -157,6 +164,7 @@ def snapshot_of(manifest: ReadManifest) -> Snapshot:
         time=time_of(facts.time_ns),
         kind=SnapshotKind(facts.kind),
         confirmed=manifest.confirmed,
+        held=manifest.held,
         files=facts.files,
         directories=facts.directories,
         others=facts.others,

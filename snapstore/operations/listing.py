@@ -8,6 +8,7 @@ counts from it."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import AmbiguousError, SnapshotNotFoundError
 from ..types import Snapshot
@@ -23,7 +24,11 @@ def find_manifest(dossier: DossierContext, wanted: Snapshot | str) -> ReadManife
     """Return the manifest that `wanted` names. Raises SnapshotNotFoundError, AmbiguousError."""
     see_medium(dossier.repository)
     with history_look(dossier):
-        manifests = read_history(dossier).manifests
+        return pick_manifest(read_history(dossier).manifests, wanted)
+
+
+def pick_manifest(manifests: Sequence[ReadManifest], wanted: Snapshot | str) -> ReadManifest:
+    """Return which of the manifests of a history `wanted` names. Raises SnapshotNotFoundError, AmbiguousError."""
     name = wanted if isinstance(wanted, str) else wanted.name
     relative = _RELATIVE.fullmatch(name)
     if relative is not None:

@@ -1,14 +1,17 @@
 """Signed records of what was done to a dossier: writing and reading.
 
-Here: putting one, and reading which snapshots were forgotten and which were copied where. Not here: when records are
-due.
+Here: putting one, and reading which snapshots were forgotten, which are held, and which were copied where. Not here:
+when records are due.
 
-Rules: a record that is damaged or signed by nobody known counts for nothing and is reported.
+Rules: a record that is damaged or signed by nobody known counts for nothing and is reported. A snapshot is held if more
+hold records than release records name it; the same record stored twice counts once (docs/format/09-records.md).
 """
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,14 +29,14 @@ from ..format.keyset import StationRecord
 from ..format.names import dossier_folder, dossier_path, name_matches
 from ..format.record import RecordFacts, RecordType, decode_record, encode_record, ids_payload
 from ..stores.cached import warm
-from ..types import MediumId, Problem, SnapshotId
+from ..types import MediumId, Problem, RecordId, SnapshotId
 from .clock import zone_minutes
 from .clones import claim_medium
 from .context import DossierContext
 
 
-def put_record(dossier: DossierContext, kind: RecordType, *, mandatory: bool, payload: Mapping[int, object]) -> None:
-    """Sign a record of type `kind` as this station and store it."""
+def put_record(dossier: DossierContext, kind: RecordType, *, mandatory: bool, payload: Mapping[int, object]) -> str:
+    """Sign a record of type `kind` as this station and store it; returns its name."""
     context = dossier.repository
     claim_medium(context)
     maintenance = context.newest_maintenance()
@@ -49,7 +52,7 @@ def put_record(dossier: DossierContext, kind: RecordType, *, mandatory: bool, pa
         maintenance=maintenance,
         station_key=context.state.station.signing,
     )
-    put_named(context.store, lambda name: dossier_path("records", dossier.id, name), data)
+    return put_named(context.store, lambda name: dossier_path("records", dossier.id, name), data)
 
 
 @dataclass(slots=True)
@@ -59,6 +62,12 @@ class ReadRecords:
     forgotten: set[SnapshotId] = field(default_factory=set)
     copied: dict[MediumId, set[SnapshotId]] = field(default_factory=dict)
     """For each medium that was copied to, what was whole there then."""
+    balance: Counter[SnapshotId] = field(default_factory=Counter)
+    """How many more hold records than release records name a snapshot."""
+
+    def held(self) -> set[SnapshotId]:
+        """Return the snapshots that no policy forgets."""
+        return {snapshot_id for snapshot_id, more in self.balance.items() if more > 0}
 
 
 def read_records(
@@ -71,9 +80,14 @@ def read_records(
     """
     read = ReadRecords()
     doubtful: list[tuple[str, set[SnapshotId]]] = []
-    wanted = (RecordType.FORGET, RecordType.COPIED)
+    seen: set[RecordId] = set()
+    wanted = (RecordType.FORGET, RecordType.COPIED, *_HOLDING)
     for record in signed_records(dossier, wanted, stations, problems):
-        if record.type == RecordType.COPIED:
+        if record.type in _HOLDING:
+            if record.signer.last_number is None and record.id not in seen:
+                seen.add(record.id)
+                read.balance.update(_weights(record))
+        elif record.type == RecordType.COPIED:
             if record.signer.last_number is None:
                 medium_id, roster = record.facts.copied()
                 read.copied.setdefault(medium_id, set()).update(roster)
@@ -89,13 +103,41 @@ def read_records(
 
 
 def confirm_records_of(dossier: DossierContext, public_key: bytes, stations: Mapping[bytes, StationRecord]) -> None:
-    """Sign again, as this station, what another one had forgotten by now; it is about to be revoked."""
+    """Sign again, as this station, what another one had forgotten, held and released by now; it is about to be
+    revoked.
+    """
     theirs: set[SnapshotId] = set()
-    for record in signed_records(dossier, (RecordType.FORGET,), stations, []):
-        if record.signer.public_key == public_key and record.signer.last_number is None:
+    balance: Counter[SnapshotId] = Counter()
+    seen: set[RecordId] = set()
+    for record in signed_records(dossier, (RecordType.FORGET, *_HOLDING), stations, []):
+        if record.signer.public_key != public_key or record.signer.last_number is not None or record.id in seen:
+            continue
+        seen.add(record.id)
+        if record.type == RecordType.FORGET:
             theirs.update(record.facts.snapshot_ids())
+        else:
+            balance.update(_weights(record))
+    put_balance(dossier, balance)  # holds first: nobody is to see less of them than there are
     if theirs:
         put_record(dossier, RecordType.FORGET, mandatory=True, payload=ids_payload(theirs))
+
+
+def put_balance(dossier: DossierContext, balance: Mapping[SnapshotId, int]) -> None:
+    """Put as many hold records as `balance` says for each snapshot; release records where it is below zero."""
+    for kind, sign in ((RecordType.HOLD, 1), (RecordType.RELEASE, -1)):
+        for step in itertools.count(1):
+            named = [snapshot_id for snapshot_id, more in balance.items() if sign * more >= step]
+            if not named:
+                break
+            put_record(dossier, kind, mandatory=True, payload=ids_payload(named))
+
+
+_HOLDING = (RecordType.HOLD, RecordType.RELEASE)
+
+
+def _weights(record: SignedRecord) -> dict[SnapshotId, int]:
+    """Return what a hold or release record adds to the balance of each snapshot that it names."""
+    return dict.fromkeys(record.facts.snapshot_ids(), 1 if record.type == RecordType.HOLD else -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +146,10 @@ class SignedRecord:
 
     name: str
     data: bytes
+    id: RecordId
     type: int
+    blocks: bool
+    """Whether it is of a type that this version does not know and must."""
     facts: RecordFacts
     signer: StationRecord
 
@@ -140,4 +185,12 @@ def signed_records(
         except (DamageError, NotEnrolledError, UnsupportedFormatError) as error:
             problems.append(Problem(code=error.code, path=item.name, message=str(error)))
         else:
-            yield SignedRecord(name=item.name, data=data, type=sealed.type, facts=facts, signer=signer)
+            yield SignedRecord(
+                name=item.name,
+                data=data,
+                id=sealed.record_id,
+                type=sealed.type,
+                blocks=sealed.blocks,
+                facts=facts,
+                signer=signer,
+            )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..operations.browse import SnapshotView
     from ..operations.context import DossierContext, RepositoryContext
     from ..stores.options import StoreOptions
+    from ..upkeep_types import ForgetReport, RetentionPolicy
     from .repository import Repository
 
 PathLike = str | os.PathLike[str]
@@ -211,6 +212,40 @@ class Dossier:
         request = CopyRequest(to=place_of_copy(to), mode=mode, options=options, dry_run=dry_run, new_secret=new_secret)
         return copy_dossier(self._context, tuple(snapshots), self._opened(secret), request, Meter(progress, cancel))
 
+    def forget(
+        self,
+        policy: RetentionPolicy | None = None,
+        *,
+        snapshots: Iterable[Snapshot | str] = (),
+        dry_run: bool = False,
+        allow_last: bool = False,
+    ) -> ForgetReport:
+        """Forget what `policy` does not keep, and the `snapshots` that are named; needs no secret.
+
+        The newest whole snapshot goes only if it is named and `allow_last` is set. The space comes back with a prune.
+
+        Raises InputError (`empty_policy`, `held`, `last_snapshot`), SnapshotNotFoundError, AmbiguousError,
+        StationRevokedError, UnsupportedFormatError, DamagedObjectError.
+        """
+        from ..operations.forget import ForgetRequest, forget_snapshots
+        from ..operations.meter import Meter
+
+        named = _named(snapshots)
+        request = ForgetRequest(policy=policy, snapshots=named, dry_run=dry_run, allow_last=allow_last)
+        return forget_snapshots(self._context, request, Meter(None, None))
+
+    def hold(self, *snapshots: Snapshot | str) -> None:
+        """Let no policy forget these until `unhold`. Raises SnapshotNotFoundError, AmbiguousError."""
+        from ..operations import forget
+
+        forget.hold_snapshots(self._context, snapshots)
+
+    def unhold(self, *snapshots: Snapshot | str) -> None:
+        """Let policies forget these again. Raises as `hold`."""
+        from ..operations import forget
+
+        forget.release_snapshots(self._context, snapshots)
+
     def stations(self) -> tuple[StationInfo, ...]:
         """Return the stations that may write, or might once, in order of enrolment."""
         from ..operations import stations
@@ -266,6 +301,11 @@ class Dossier:
 def place_of_copy(to: PathLike | Repository) -> PathLike | RepositoryContext:
     """Return where a copy goes, as the operations take it."""
     return to if isinstance(to, str | os.PathLike) else to._context
+
+
+def _named(snapshots: Iterable[Snapshot | str]) -> tuple[Snapshot | str, ...]:
+    """Return the snapshots of a list; one alone is taken as such, never as its letters."""
+    return (snapshots,) if isinstance(snapshots, str | Snapshot) else tuple(snapshots)
 
 
 def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
