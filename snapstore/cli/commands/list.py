@@ -49,6 +49,8 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
     marks = [printable(snapshot.label)] if snapshot.label else []
     if not snapshot.confirmed:
         marks.append("(unconfirmed)")
+    if snapshot.held:
+        marks.append("(held)")
     if snapshot.problem_count:
         marks.append(f"({count(snapshot.problem_count, 'problem')})")
     return (
