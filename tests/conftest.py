@@ -6,8 +6,8 @@ the code.
 
 `fat_mount`, `exfat_mount` and `ntfs_mount` are folders on image files mounted through FUSE, once a session, and
 always unmounted; `tiny_mount` is a tmpfs of 1 MiB of the test's own. Each skips, with the reason, where mounting is
-not possible. Tests make a folder of their own on a mount. At the end of a run the plugins say which stores were tried, and how many faults, damages
-and states tests that try many went through.
+not possible. Tests make a folder of their own on a mount. At the end of a run plugins say which stores were tried, and
+how much was tried by tests that try many things.
 """
 
 from __future__ import annotations

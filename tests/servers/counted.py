@@ -38,4 +38,4 @@ class Counted:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Called by pytest."""
-    config.pluginmanager.register(Counted(), "counted")
+    config.pluginmanager.register(Counted(), "counted-things")
