@@ -21,7 +21,8 @@ Grouped by what the caller does next, not by where the error arose:
     |-- DamageError                    bytes are not what they were: restore from another medium
     |   |-- DamagedObjectError         an object is truncated, altered or not decodable
     |   |-- MissingObjectError         an object that is referred to is not there
-    |   `-- TamperedError              valid bytes in the wrong place, or signed by nobody known
+    |   |-- TamperedError              valid bytes in the wrong place, or signed by nobody known
+    |   `-- PruneRefusedError          something cannot be read, so nothing is deleted: check, then repair
     |-- UnsupportedFormatError         written by a newer snapstore: update the program
     |-- StoreError                     the storage failed; `retryable` says whether to try again
     |   |-- StoreUnavailableError      not reachable, or an I/O error
@@ -177,6 +178,12 @@ class TamperedError(DamageError):
     """Bytes are whole but do not belong here: another repository's, an older one's, or an unknown signer's."""
 
     default_code = "tampered"
+
+
+class PruneRefusedError(DamageError):
+    """A prune met something that it cannot read or that was taken away; it deleted nothing after that."""
+
+    default_code = "prune_refused"
 
 
 class UnsupportedFormatError(SnapstoreError):

@@ -20,6 +20,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+from ..errors import StationStateError
 from ..format.index import IndexedPack
 from ..format.names import NAME_CHARS
 from ..format.pack import PackEntry, decode_rows
@@ -102,6 +103,19 @@ class BlobIndex:
             if segment.first_pack <= number < segment.first_pack + len(segment.counts):
                 return decode_rows(segment.pack_rows(number))
         return []
+
+    def rows(self, pack: str) -> bytes:
+        """Return what is in `pack` as bytes, 84 for each entry; nothing for one that is not known.
+
+        Raises StationStateError."""
+        number = self._numbers.get(pack, -1)
+        for segment in self._segments:
+            if segment.first_pack <= number < segment.first_pack + len(segment.counts):
+                try:
+                    return segment.pack_bytes(number)
+                except OSError as error:
+                    raise StationStateError(f"The index that this station keeps cannot be read: {error}.") from error
+        return b""
 
     def copies(self, blob_id: BlobId) -> Sequence[BlobCopy]:
         """Return every known copy, usable packs first."""

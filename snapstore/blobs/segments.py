@@ -142,6 +142,12 @@ class IndexSegment:
         place = pack - self.first_pack
         return self.rows([(0, pack, position) for position in range(self.counts[place])])
 
+    def pack_bytes(self, pack: int) -> bytes:
+        """Return the entries of one pack as they stand, in one read. Raises OSError."""
+        first = pack - self.first_pack
+        start, end = self._starts[first], self._starts[first + 1]
+        return self.entries[start:end] if self.file is None else self.file.read(start, end - start)
+
     def entry_blocks(self) -> Iterator[bytes]:
         """Yield all entries in pieces. Raises OSError."""
         for at in range(self._starts[0], self._starts[-1], MIB):

@@ -75,6 +75,7 @@ DAMAGE_CODES = frozenset(
         "missing_blob",
         "missing_object",
         "object_too_short",
+        "prune_refused",
         "raw_size_differs",
         "revoked_signer",
         "seal_broken",

@@ -79,6 +79,10 @@ class RecordFacts:
         """The snapshots that a forget, hold or release record is about."""
         return tuple(SnapshotId(item) for item in Fields(self.payload, _RECORD, (0,)).ids(0))
 
+    def names(self) -> tuple[str, ...]:
+        """The full names that a quarantine record is about."""
+        return Fields(self.payload, _RECORD, (0,)).texts(0)
+
     def copied(self) -> tuple[MediumId, tuple[SnapshotId, ...]]:
         """The receiving medium of a copied record, and its roster."""
         fields = Fields(self.payload, _RECORD, (0, 1))

@@ -31,9 +31,25 @@ class BlobMarks:
         marks[position] = 1
         return True
 
+    def discard(self, pack: str, position: int) -> None:
+        """Take a mark away, if it is there."""
+        marks = self._marks.get(pack, bytearray())
+        if position < len(marks):
+            marks[position] = 0
+
+    def copy(self) -> BlobMarks:
+        """Return the same marks once more."""
+        copied = BlobMarks()
+        copied._marks = {pack: bytearray(marks) for pack, marks in self._marks.items()}
+        return copied
+
+    def row(self, pack: str) -> bytes:
+        """Return a byte for each entry of a pack, 1 where it is marked; trailing zeros may be left out."""
+        return bytes(self._marks.get(pack, b""))
+
     def packs(self) -> list[str]:
         """Return the packs of which something is marked."""
-        return sorted(self._marks)
+        return sorted(pack for pack, marks in self._marks.items() if 1 in marks)
 
     def positions(self, pack: str) -> Iterator[int]:
         """Yield the marked positions of a pack, rising."""

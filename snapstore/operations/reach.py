@@ -40,6 +40,10 @@ class Reach:
     def __init__(self, source: RepositoryContext, meter: Meter) -> None:
         self._source = source
         self._meter = meter
+        self.lost: list[bytes] | None = None
+        """Where it is a list, following goes on past what is not there or does not open, and its prefixes go here."""
+        self.repeated: bytearray | None = None
+        """Where it is set, the prefixes of blobs of which there are several copies are joined here, each once."""
         self._index = source.index(refresh=True).index
         self._keys: dict[int, bytes] = {}
         lanes = lanes_of(source.store)
@@ -50,30 +54,44 @@ class Reach:
 
         Raises MissingObjectError, DamagedObjectError, StoreError, OperationCancelledError."""
         found = BlobMarks()
+        self._follow([root_id], known, found)
+        return found
+
+    def follow(self, root_ids: Sequence[BlobId], marks: BlobMarks) -> None:
+        """Mark all copies of everything from these roots on; what is marked already is not followed again.
+
+        Raises as `below`, after which `marks` is of no use."""
+        self._follow(root_ids, BlobMarks(), marks)
+
+    def _follow(self, root_ids: Sequence[BlobId], known: BlobMarks, found: BlobMarks) -> None:
         waiting: deque[bytes] = deque()
-        self._mark([root_id[:CHILD_PREFIX_BYTES]], known, found, waiting)
+        self._mark(sorted({root_id[:CHILD_PREFIX_BYTES] for root_id in root_ids}), known, found, waiting)
         while waiting:
             self._meter.step()
             trees = [waiting.popleft() for _ in range(min(len(waiting), _TREES_AT_ONCE))]
             self._mark(sorted(self._children(trees)), known, found, waiting)
-        return found
 
     def _mark(self, prefixes: Sequence[bytes], known: BlobMarks, found: BlobMarks, waiting: deque[bytes]) -> None:
         """Mark all copies of blobs; those of trees that were not marked before go to `waiting`."""
         for prefix, copies in zip(prefixes, self._find(prefixes), strict=True):
-            new_tree = False
+            is_any_new = new_tree = False
             for position, copy in copies:
                 is_new = (copy.pack, position) not in known and found.add(copy.pack, position)
+                is_any_new = is_any_new or is_new
                 new_tree = new_tree or (is_new and copy.entry.kind == BlobKind.TREE)
             if new_tree:
                 waiting.append(prefix)
+            if is_any_new and self.repeated is not None and len(copies) > 1:
+                self.repeated += prefix
 
     def _find(self, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
         found = find_prefixes(self._index, prefixes)
         if not all(found):
             self._source.index(refresh=True)  # another station may have stored it since, or repacked it
             found = find_prefixes(self._index, prefixes)
-            if not all(found):
+            if not all(found) and self.lost is not None:
+                self.lost += [prefix for prefix, copies in zip(prefixes, found, strict=True) if not copies]
+            elif not all(found):
                 raise MissingObjectError(
                     "A piece of the snapshot is not in the repository (no pack holds it).", code="missing_blob"
                 )
@@ -99,7 +117,9 @@ class Reach:
                 if listed is not None:
                     opened.add(number)
                     children.update(listed)
-        if len(opened) < len(trees):
+        if len(opened) < len(trees) and self.lost is not None:
+            self.lost += [prefix for number, prefix in enumerate(trees) if number not in opened]
+        elif len(opened) < len(trees):
             raise DamagedObjectError(
                 "A part of the snapshot's tree is damaged, in all its copies.", code="damaged_blob"
             )

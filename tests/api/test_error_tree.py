@@ -45,6 +45,7 @@ PINNED_CODES = {
     "StorePermissionError": "store_permission",
     "StoreUnavailableError": "store_unavailable",
     "TamperedError": "tampered",
+    "PruneRefusedError": "prune_refused",
     "TargetError": "target",
     "TargetNotEmptyError": "target_not_empty",
     "UnsupportedFormatError": "unsupported_format",
