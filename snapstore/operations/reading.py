@@ -15,16 +15,16 @@ from functools import partial
 from typing import Final
 
 from ..blobs.lanes import each_side_by_side, side_by_side
+from ..blobs.patchy import is_fault_of_place as is_fault_of_place  # noqa: PLC0414  operations take it from here
 from ..blobs.sealer import SealedBlob
 from ..crypto.blob import stored_hash
-from ..errors import DamageError, ObjectNotFoundError, StoreError, StoreUnavailableError
+from ..errors import DamageError, StoreError
 from ..format.names import pack_path
 from ..format.pack import PackEntry
 from ..limits import MIB, READ_WINDOW_BYTES
 from ..stores.protocol import Store
 
 _PIECE_BYTES: Final = 4 * MIB
-_CODES_OF_CONNECTIONS: Final = frozenset({"connection_lost", "store_timeout"})
 
 
 def read_blobs(
@@ -59,18 +59,6 @@ def read_pack(store: Store, pack: str, pack_size: int) -> bytes | None:
     ]
     parts = side_by_side(store, calls)
     return None if None in parts else b"".join([part for part in parts if part is not None])
-
-
-def is_fault_of_place(store: Store, error: Exception) -> bool:
-    """Tell whether it is one object or one place on the medium that cannot be read, and the store answers otherwise."""
-    if isinstance(error, DamageError | ObjectNotFoundError):
-        return True
-    if not isinstance(error, StoreUnavailableError) or error.code in _CODES_OF_CONNECTIONS:
-        return False
-    try:
-        return any(True for _ in store.list("config"))
-    except StoreError:
-        return False
 
 
 def _read_or_error(store: Store, path: str, start: int, size: int) -> bytes | None:
