@@ -110,7 +110,7 @@ def load_index(catalogue: Catalogue, loaded: LoadedIndex | None = None) -> Loade
     headers = each_side_by_side(
         catalogue.store,
         [
-            partial(_read_pack_header, catalogue, name, size, loaded.problems)
+            partial(read_pack_header, catalogue, name, size, loaded.problems)
             for name, size in listed.items()
             if name not in loaded.index
         ],
@@ -157,7 +157,8 @@ def _read_index(catalogue: Catalogue, name: str, problems: list[Problem]) -> lis
         return None
 
 
-def _read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[Problem]) -> IndexedPack | None:
+def read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[Problem]) -> IndexedPack | None:
+    """Return what a pack says of itself; None, and a problem, if it cannot be read. Raises NotEnrolledError."""
     path = pack_path(name)
     try:
         end = size - TRAILER_BYTES

@@ -135,15 +135,11 @@ def open_view(
 
     Raises SecretRequiredError without the private halves, unless it is the newest snapshot of this station;
     DamageError."""
-    if private is not None:
-        root_hash = manifest.sealed.open_root(private.hybrid)
-    else:
-        known = _own_latest(dossier, manifest)
-        if known is None:
-            raise SecretRequiredError(
-                f"Opening this snapshot needs the secret of the dossier {dossier.pin.name!r}. Type it and try again."
-            )
-        root_hash = known
+    root_hash = root_of(dossier, manifest, private)
+    if root_hash is None:
+        raise SecretRequiredError(
+            f"Opening this snapshot needs the secret of the dossier {dossier.pin.name!r}. Type it and try again."
+        )
     reader = reader_of(dossier, reading=reading)
     node = reader.load_node(root_hash)
     if not isinstance(node, DirectoryLeaf) or len(node.entries) != 1 or node.entries[0].name:
@@ -212,7 +208,10 @@ def split_path(path: str) -> list[bytes]:
     return [os.fsencode(name) for name in path.split("/") if name]
 
 
-def _own_latest(dossier: DossierContext, manifest: ReadManifest) -> PlainHash | None:
+def root_of(dossier: DossierContext, manifest: ReadManifest, private: PrivateHalves | None) -> PlainHash | None:
+    """Return the h of a snapshot's root; None without the private halves, but for this station's own newest one."""
+    if private is not None:
+        return manifest.sealed.open_root(private.hybrid)
     context = dossier.repository
     last = context.state.medium(context.config.repository_id, context.config.medium_id, dossier.id).last()
     return last.root if last is not None and last.id == manifest.sealed.snapshot_id else None

@@ -124,6 +124,27 @@ def unlock(context: RepositoryContext, secret: str | None, name: str | None) -> 
     return dossier, opened[0].private
 
 
+def open_all(context: RepositoryContext, secret: str | None, name: str | None) -> dict[DossierId, PrivateHalves]:
+    """Open every dossier that the secret opens, or the one of that name, and enrol this station where it is new.
+
+    Without a secret none, but for an unprotected repository, where all open. Raises WrongSecretError,
+    DamagedObjectError.
+    """
+    if secret is None and context.config.protected:
+        return {}
+    keysets = read_keysets(context)
+    if not keysets:
+        return {}
+    opened = [item for item in _open_with(context, secret, keysets) if name is None or item.name == name]
+    if not opened:
+        raise WrongSecretError(f"The secret does not open a dossier named {name!r}. Check both and try again.")
+    held = context.held_keys().dossiers
+    for item in opened:
+        if item.stored.keyset.dossier_id not in held:
+            enrol(context, item)
+    return {item.stored.keyset.dossier_id: item.private for item in opened}
+
+
 def open_private(dossier: DossierContext, secret: str | None) -> OpenedKeyset:
     """Open this dossier's keyset with the secret, or with nothing where the repository is unprotected.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..progress import Cancel, Progress
 from ..types import CopyMode, CopyReport, DossierInfo, MediumId, Problem, RepositoryId
+from ..upkeep_types import CheckOptions, CheckReport
 from .dossier import Dossier, PathLike, place_of_copy
 
 if TYPE_CHECKING:
@@ -135,6 +136,32 @@ class Repository:
 
         request = CopyRequest(to=place_of_copy(to), mode=mode, options=options, dry_run=dry_run)
         return copy_repository(self._context, request, Meter(progress, cancel))
+
+    def check(
+        self,
+        options: CheckOptions | None = None,
+        *,
+        secret: str | None = None,
+        dossier: str | None = None,
+        record: bool = True,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CheckReport:
+        """Look whether everything is there and what it was; `options` say how much is read.
+
+        Needs no secret, and looks at dossiers too in which this station is not enrolled. With a `secret` the snapshots
+        of the dossiers that it opens (or of the one named) are opened and every hash in them is computed anew. Damage
+        is in the report and ends nothing. Nothing is written but a signed record of the result (`record=False`: none).
+
+        Raises NotEnrolledError, WrongSecretError, StoreError, OperationCancelledError.
+        """
+        from ..operations import dossiers
+        from ..operations.check import CheckRequest, check_repository
+        from ..operations.meter import Meter
+
+        private = dossiers.open_all(self._context, secret, dossier)
+        request = CheckRequest(options=options or CheckOptions(), private=private, record=record)
+        return check_repository(self._context, request, Meter(progress, cancel))
 
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""
