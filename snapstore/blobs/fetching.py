@@ -18,10 +18,12 @@ import os
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
+from weakref import WeakSet
 
 from ..errors import DamageError, StoreError, StoreUnavailableError
 from ..limits import READ_WINDOW_BYTES
@@ -34,6 +36,7 @@ _IN_HAND: Final = 8  # windows that one call holds at a time, each of which may 
 _RANGE_WINDOWS: Final = 4  # in one get: beyond this the way there and back is little of the time
 _IDLE_SECONDS: Final = 0.5  # before a thread ends that has nothing to fetch: longer than the queue is ever empty
 _PINNED: Final = 4  # times its own bytes, a result may keep of windows
+_LOOK_SECONDS: Final = 0.5  # a server may be silent for minutes; and Windows takes no Ctrl-C in a wait without an end
 _CLOSE_SECONDS: Final = 2.0  # what is under way then ends by itself
 
 _NOTHING: Final = memoryview(b"")
@@ -75,10 +78,16 @@ class FarWindows:
         self._store = store
         self._lanes = lanes
         self._kept = windows_kept
+        self._look: Callable[[], None] = lambda: None
         self._begin_anew()
+        _all_windows.add(self)
+
+    def heed(self, look: Callable[[], None]) -> None:
+        """Have `look` called now and then while a call waits, in its thread; what it raises ends the call."""
+        self._look = look
 
     def _begin_anew(self) -> None:
-        self._process = os.getpid()
+        """Have nothing. In a child of a fork: the threads, and what they fetch, are the parent's."""
         self._windows: OrderedDict[_Key, Future[bytes]] = OrderedDict()
         self._ahead: set[_Key] = set()
         self._wishes: OrderedDict[_Key, int] = OrderedDict()
@@ -88,12 +97,6 @@ class FarWindows:
         self._closed = False
         self._lock = threading.Lock()
         self._work_came = threading.Condition(self._lock)
-
-    def _locked(self) -> threading.Lock:
-        """The lock. In a child of a fork everything is new: the threads, and what they fetched, are the parent's."""
-        if self._process != os.getpid():
-            self._begin_anew()
-        return self._lock
 
     def read(self, path: str, pack_size: int, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset` of the pack at `path`. DamageError, or StoreError if the store fails."""
@@ -127,7 +130,7 @@ class FarWindows:
                     planned += 1
                 held.update(self._take(missing))
             try:
-                piece = _cut(wanted, [held[wanted.path, number] for number in wanted.windows()])
+                piece = _cut(wanted, [self._waited_for(held[wanted.path, number]) for number in wanted.windows()])
                 results[at] = piece if views else memoryview(bytes(piece))
             except (DamageError, StoreError) as error:
                 results[at] = error
@@ -138,7 +141,7 @@ class FarWindows:
 
         Where there is no room for it yet it is dropped, or waits if it is `sure` to be read.
         """
-        with self._locked():
+        with self._lock:
             most = _WISHES if sure else len(self._wishes) + _AHEAD - len(self._ahead)
             for wanted in sorted(set(ranges)):
                 for number in wanted.windows():
@@ -149,33 +152,40 @@ class FarWindows:
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a pack, so that the next read asks the store again."""
-        with self._locked():
+        with self._lock:
             for key in [key for key in self._windows if key[0] == path]:
                 del self._windows[key]
                 self._ahead.discard(key)
 
     def close(self) -> None:
-        """Drop what waits to be fetched, and wait a little for what is under way. Reading on afterwards works."""
-        with self._locked():
+        """Drop everything; who waits gets an error. Waits a little for what is under way. Reading on works."""
+        with self._lock:
             self._closed = True  # threads end when there is nothing to fetch
             self._work_came.notify_all()
-            dropped = list(self._waiting)
+            pending = [window for window in self._windows.values() if not window.done()]
             self._waiting.clear()
             self._wishes.clear()
-            for run in dropped:
-                self._drop(run)
+            self._windows.clear()
+            self._ahead.clear()
             threads = list(self._threads)
-        for run in dropped:
-            _fail(run, StoreUnavailableError(f"{run.path} was not read: its reader was closed."))
+        for window in pending:
+            _fail(window, StoreUnavailableError("Packs were not read to their end: their reader was closed."))
         end = time.monotonic() + _CLOSE_SECONDS
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+    def _waited_for(self, window: Future[bytes]) -> bytes:
+        while not window.done():
+            with suppress(TimeoutError):
+                window.exception(_LOOK_SECONDS)
+            self._look()
+        return window.result()
 
     # --- what is fetched -----------------------------------------------------------------------------------------
 
     def _take(self, keys: dict[_Key, int]) -> dict[_Key, Future[bytes]]:
         """Return windows, which are there or on their way now. `keys`: with the size of their packs."""
-        with self._locked():
+        with self._lock:
             self._ahead.difference_update(keys)
             for key in keys:
                 self._wishes.pop(key, None)
@@ -275,7 +285,8 @@ class FarWindows:
             except BaseException as error:  # whatever it is, it is what those who wait get
                 with self._lock:
                     self._drop(run)
-                _fail(run, error)
+                for window in run.windows:
+                    _fail(window, error)
 
     def _fetch(self, run: _Run) -> None:
         start = run.first * READ_WINDOW_BYTES
@@ -288,11 +299,11 @@ class FarWindows:
             for number, window in enumerate(run.windows):  # the pack ends too early: what comes before is good
                 self._fetch_alone(_Run(run.path, run.pack_size, run.first + number, [window]))
             return
-        if len(run.windows) == 1:
-            run.windows[0].set_result(data)
-            return
         for number, window in enumerate(run.windows):
-            window.set_result(data[number * READ_WINDOW_BYTES : (number + 1) * READ_WINDOW_BYTES])
+            whole = len(run.windows) == 1
+            part = data if whole else data[number * READ_WINDOW_BYTES : (number + 1) * READ_WINDOW_BYTES]
+            with suppress(InvalidStateError):  # the reader was closed meanwhile
+                window.set_result(part)
 
     def _fetch_alone(self, run: _Run) -> None:
         try:
@@ -300,7 +311,7 @@ class FarWindows:
         except (DamageError, StoreError) as error:
             with self._lock:
                 self._drop(run)
-            _fail(run, error)
+            _fail(run.windows[0], error)
 
 
 def pins_little(ranges: Sequence[Range]) -> bool:
@@ -309,10 +320,10 @@ def pins_little(ranges: Sequence[Range]) -> bool:
     return len(windows) * READ_WINDOW_BYTES <= _PINNED * sum(wanted.size for wanted in ranges)
 
 
-def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> memoryview:
+def _cut(wanted: Range, windows: Sequence[bytes]) -> memoryview:
     """The bytes of a range, out of the windows that it lies in."""
     start = wanted.offset % READ_WINDOW_BYTES
-    found = [memoryview(window.result()) for window in windows]
+    found = [memoryview(window) for window in windows]
     if len(found) == 1:
         return found[0][start : start + wanted.size]
     found[0] = found[0][start:]
@@ -320,7 +331,18 @@ def _cut(wanted: Range, windows: Sequence[Future[bytes]]) -> memoryview:
     return memoryview(b"".join(found))
 
 
-def _fail(run: _Run, error: BaseException) -> None:
-    for window in run.windows:
-        if not window.done():
-            window.set_exception(error)
+def _fail(window: Future[bytes], error: BaseException) -> None:
+    with suppress(InvalidStateError):  # it is there, or was failed before
+        window.set_exception(error)
+
+
+_all_windows: Final[WeakSet[FarWindows]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for windows in list(_all_windows):
+        windows._begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -129,6 +129,11 @@ class BlobReader:
                 break
         return first
 
+    def heed(self, look: Callable[[], None]) -> None:
+        """Have `look` called now and then while a remote store is waited for; what it raises ends the waiting."""
+        if self._far is not None:
+            self._far.heed(look)
+
     def close(self) -> None:
         """Fetch nothing more that nobody waits for. Reading on afterwards works."""
         self._windows.close()

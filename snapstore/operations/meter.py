@@ -52,6 +52,10 @@ class Meter:
         finally:
             set_cancelled(store, NullCancel().is_set)
 
+    def look(self) -> None:
+        """OperationCancelledError if the caller wants the operation to end; from any thread."""
+        raise_if_cancelled(self._cancel)
+
     def enter(self, phase: str) -> None:
         """Begin another phase."""
         raise_if_cancelled(self._cancel)

@@ -65,11 +65,12 @@ class AheadStore(StoreWrapper):
                     with self._lock:
                         block.made[prefix] = before
             yield
+            workers.shutdown(wait=True, cancel_futures=True)
         finally:
             _blocks.reset(entered)
             with self._lock:
                 self._open.remove(block)
-            workers.shutdown(wait=True, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)  # after an error nobody waits for a server that is silent
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
         """Passed on; folders that it lies in are listed anew."""

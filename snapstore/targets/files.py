@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import BinaryIO
 
 from ..errors import TargetError
 from ..types import EntryType, Problem
@@ -67,6 +68,20 @@ def _write_at(descriptor: int, pieces: Sequence[memoryview], position: int) -> i
         with _seeking:
             os.lseek(descriptor, position, os.SEEK_SET)
             return os.write(descriptor, pieces[0])
+
+
+def hole_after(file: BinaryIO) -> int:
+    """How many bytes from where a file is read next lie in a hole, as far as the system tells; else 0."""
+    if not hasattr(os, "SEEK_DATA"):
+        return 0
+    descriptor, position = file.fileno(), file.tell()
+    read_to = os.lseek(descriptor, 0, os.SEEK_CUR)  # what the object has in its buffer lies before that
+    try:
+        data = os.lseek(descriptor, position, os.SEEK_DATA)
+    except OSError as error:  # ENXIO: there is none behind
+        data = os.fstat(descriptor).st_size if error.errno == errno.ENXIO else position
+    os.lseek(descriptor, read_to, os.SEEK_SET)
+    return max(0, data - position)
 
 
 class TargetFile:

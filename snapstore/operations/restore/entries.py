@@ -21,6 +21,7 @@ from ...limits import MIB
 from ...targets.attributes import FileAttributes
 from ...targets.capabilities import Capabilities
 from ...targets.directory import TargetDirectory, TargetStat
+from ...targets.files import hole_after
 from ...targets.many import finish_folder
 from ...targets.problems import FATAL_CODES
 from ...types import EntryType, Overwrite, Problem, RestoreOptions
@@ -71,8 +72,8 @@ class Entries:
         self._writer.__enter__()
         return self
 
-    def __exit__(self, *failure: object) -> None:
-        self._writer.__exit__(*failure)
+    def __exit__(self, kind: type[BaseException] | None, *failure: object) -> None:
+        self._writer.__exit__(kind, *failure)
 
     def put(self, place: Place, entry: TreeEntry, name: bytes) -> None:
         """Restore an entry that is no folder under `name`."""
@@ -229,6 +230,7 @@ class Entries:
             return all(self._has_item(file, item, entry) for item in self.loader.items_left(entry)) and not file.read(1)
 
     def _has_item(self, file: BinaryIO, item: ChunkItem | LostPart, entry: TreeEntry) -> bool:
+        self.meter.step()
         if isinstance(item, LostPart):
             return False
         if isinstance(item, Chunk):
@@ -236,10 +238,14 @@ class Entries:
             return all(self.view.reader.is_content(piece, item.h, shared=entry.shared) for piece in pieces)
         rest = item.size
         while rest:
+            hole = min(hole_after(file), rest)
+            file.seek(hole, os.SEEK_CUR)
+            rest -= hole
             zeros = file.read(min(rest, MIB))
-            if not zeros or zeros.strip(b"\0"):
+            if rest and (not zeros or zeros.strip(b"\0")):
                 return False
             rest -= len(zeros)
+            self.meter.step()
         return True
 
     # --- everything else -----------------------------------------------------------------------------------------

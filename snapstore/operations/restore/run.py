@@ -63,6 +63,7 @@ def restore_snapshot(
     dossier.repository.refuse_own(request.to, "restore into")
     with meter.ending_waits(dossier.repository.store):
         view = open_view(dossier, request.manifest, private, forgiving if options.partial else None)
+        view.reader.heed(meter.look)
         with contextlib.closing(view.reader):
             selection = Selection(request.paths, options.exclude)
             selection.resolve(view)

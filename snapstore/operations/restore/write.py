@@ -15,8 +15,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...blobs.reader import BlobReader, Located
 from ...blobs.unsealing import Plaintext
@@ -36,6 +37,7 @@ _BATCH_BYTES: Final = MIB
 _BATCH_FILES: Final = 512
 _BATCH_GROUPS: Final = 24  # each holds a folder open
 _FIRST_BATCH_FILES: Final = 1
+_LOOK_SECONDS: Final = 0.5  # a server may be silent for minutes, and a cancel is to be heard
 _PART_BYTES: Final = 2 * MIB
 _PIECES_EACH: Final = 1024  # of one chunk that is repeated; else it is copied so often
 _MAX_WORKERS: Final = 4
@@ -109,6 +111,7 @@ class ContentWriter:
         self._most_tasks = self._workers_count + (_WAITING_FAR_TASKS if far else _WAITING_TASKS)
         self._batches = 0
         self._tasks: deque[_Task] = deque()
+        self._begun: LargeFile | None = None
         self._batch = Batch()
         self._batch_files = _FIRST_BATCH_FILES
         self._bundle: PlainHash | None = None
@@ -116,9 +119,14 @@ class ContentWriter:
     def __enter__(self) -> ContentWriter:
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *failure: object) -> None:
+        if kind is not None:
+            self._reader.close()  # workers that wait for a server end at once
         self._workers.shutdown(wait=True, cancel_futures=True)
-        for work, _ in self._tasks:
+        under_way: list[Batch | _Part | LargeFile] = [work for work, _ in self._tasks]
+        if self._begun is not None:
+            under_way.append(self._begun)
+        for work in under_way:
             large = work.large if isinstance(work, _Part) else work
             if isinstance(large, LargeFile) and large.file is not None:
                 large.file.discard()
@@ -157,6 +165,7 @@ class ContentWriter:
     def add_large(self, large: LargeFile, items: Iterator[ChunkItem | LostPart]) -> None:
         """Write a file of many chunks, or with holes."""
         self._submit_batch()
+        self._begun = large
         try:
             large.file = large.directory.new_file(large.name)
             size = self._add_parts(large, large.file, items)
@@ -165,6 +174,7 @@ class ContentWriter:
         except (DamageError, TargetError) as error:  # of a node of the chunk list, or of the target
             large.failure = large.failure or error
         self._tasks.append((large, None))
+        self._begun = None
         self._trim()
 
     def drain(self) -> None:
@@ -230,6 +240,7 @@ class ContentWriter:
         work, future = self._tasks[0]  # taken out when it is over: until then `__exit__` knows of it
         if isinstance(work, Batch):
             assert future is not None
+            self._wait_for(future)
             results = future.result()
             self._tasks.popleft()
             self._batches -= 1
@@ -240,6 +251,7 @@ class ContentWriter:
         elif isinstance(work, _Part):
             assert future is not None
             try:
+                self._wait_for(future)
                 future.result()
             except (DamageError, TargetError) as error:
                 work.large.failure = work.large.failure or error
@@ -250,6 +262,13 @@ class ContentWriter:
         else:
             self._tasks.popleft()
             self._done(work, [_committed(work)])
+
+    def _wait_for(self, future: Future[Any]) -> None:
+        """Wait; the caller hears of nothing meanwhile now and then, and may raise."""
+        while not future.done():
+            with suppress(TimeoutError):
+                future.exception(_LOOK_SECONDS)
+            self._part_done(0)
 
 
 def _in_short_runs(items: Iterator[ChunkItem | LostPart]) -> Iterator[ChunkItem | LostPart]:

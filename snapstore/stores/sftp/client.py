@@ -21,6 +21,7 @@ from . import wire
 
 DEFAULT_READ_BYTES: Final = 32 << 10  # what every server of version 3 has to take
 DEFAULT_WRITE_BYTES: Final = 32 << 10
+LEAST_READ_BYTES: Final = 4 << 10  # a server may give less than it is asked for; a request for each byte helps nobody
 MOST_BYTES: Final = 128 << 10  # of one message: larger ones were no faster, and would be silence on a slow line
 
 
@@ -138,7 +139,7 @@ class SftpClient:
 
     def set_limits(self, limits: wire.Limits) -> None:
         """Send as much at once as the server takes."""
-        self.read_bytes = max(1, min(limits.read_bytes or DEFAULT_READ_BYTES, MOST_BYTES))
+        self.read_bytes = max(LEAST_READ_BYTES, min(limits.read_bytes or DEFAULT_READ_BYTES, MOST_BYTES))
         self.write_bytes = max(1, min(limits.write_bytes or DEFAULT_WRITE_BYTES, MOST_BYTES))
 
     def send(self, requests: Sequence[wire.Request]) -> Batch:

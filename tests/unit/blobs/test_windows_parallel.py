@@ -305,6 +305,32 @@ def test_closing_drops_wishes_and_leaves_no_thread(far: FarStore, contents: dict
     windows.close()
 
 
+def test_closing_keeps_nothing_and_ends_waiting(far: FarStore, contents: dict[str, bytes]) -> None:
+    windows = FarWindows(far, 2)
+    windows.read(PACK, SIZE, 0, 10)
+    answered = threading.Event()
+
+    def stall(kind: str, name: str, number: int) -> None:
+        answered.wait(20)
+
+    far.error_of = stall
+    found: list[object] = []
+    reader = threading.Thread(target=lambda: found.extend(windows.read_many([piece(OTHER, 0, 10)])))
+    reader.start()
+    while not windows._windows.get((OTHER, 0)):
+        time.sleep(0.001)
+    fetching_seconds = fetching._CLOSE_SECONDS
+    closer = threading.Thread(target=windows.close)
+    closer.start()
+    reader.join(fetching_seconds / 2)
+    assert [type(item) for item in found] == [StoreUnavailableError], "who waits is told before threads are waited for"
+    answered.set()
+    closer.join()
+    assert not windows._windows
+    assert windows.read(OTHER, SIZE, 0, 10) == contents[OTHER][:10]
+    windows.close()
+
+
 def test_closing_does_not_wait_long_for_a_store_that_stalls(far: FarStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "_CLOSE_SECONDS", 0.05)
     answered = threading.Event()

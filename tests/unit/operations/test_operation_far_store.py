@@ -14,7 +14,7 @@ import pytest
 from far_store import AfterEffect, FarStore, threads_named
 
 from snapstore.blobs import packer
-from snapstore.errors import StoreError, StoreFullError, StoreUnavailableError
+from snapstore.errors import OperationCancelledError, StoreError, StoreFullError, StoreUnavailableError
 from snapstore.limits import MIB
 from snapstore.operations.snapshot import publish
 from snapstore.progress import ProgressStatus
@@ -210,3 +210,36 @@ def test_a_file_read_in_order_is_fetched_side_by_side(lab: Any) -> None:
         assert count <= 16
         file.seek(5_000_000)
         assert file.read(100) == content[5_000_000:5_000_100]
+
+
+class _CancelLater:
+    """Wants the operation to end from a moment on."""
+
+    def __init__(self) -> None:
+        self.wanted = threading.Event()
+
+    def is_set(self) -> bool:
+        return self.wanted.is_set()
+
+
+def test_a_cancel_ends_a_restore_whose_server_is_silent(lab: Any, small_packs: None) -> None:
+    write_files(lab, sizes=(700_000,))
+    lab.dossier().snapshot(lab.source)
+    far = FarStore(lab.store)
+    answers, cancel = threading.Event(), _CancelLater()
+
+    def stall(kind: str, name: str, number: int) -> None:
+        if kind == "get" and name.startswith("packs/") and number > 40:
+            cancel.wanted.set()
+            answers.wait(60)
+
+    far.error_of = stall
+    release = threading.Timer(25, answers.set)
+    release.start()
+    with pytest.raises(OperationCancelledError):
+        lab.dossier(store=far).restore("latest", to=lab.folder / "out", secret=lab.secret, cancel=cancel)
+    assert not answers.is_set(), "it waited for the server"
+    release.cancel()
+    answers.set()
+    left = [path.name for path in (lab.folder / "out").rglob(".snapstore*") if path.is_file()]
+    assert left in ([], [".snapstore-restoring"])

@@ -155,3 +155,25 @@ def test_a_system_that_takes_nothing_is_an_error(target: TargetDirectory, monkey
         monkeypatch.setattr(os, name, lambda *arguments: 0, raising=False)
     with target.new_file(b"file") as file, pytest.raises(TargetError):
         file.write_at(0, b"some")
+
+
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="the system does not tell of holes")
+def test_holes_of_a_file_are_known(place: Path) -> None:
+    with (place / "file").open("wb") as file:
+        file.write(b"x" * 100_000)
+        file.seek(1 << 30)
+        file.write(b"y" * 100_000)
+        file.truncate(1 << 31)
+    with (place / "file").open("rb") as read:
+        assert read.read(10) == b"x" * 10
+        assert files.hole_after(read) == 0
+        assert read.read(99_990) == b"x" * 99_990
+        read.seek(1 << 20)
+        hole = files.hole_after(read)
+        assert hole in (0, (1 << 30) - (1 << 20))
+        assert read.read(5) == bytes(5)
+        read.seek((1 << 30) - 3)
+        assert read.read(6) == bytes(3) + b"yyy"
+        read.seek((1 << 31) - 4096)
+        assert files.hole_after(read) in (0, 4096)
+        assert read.read() == bytes(4096)
