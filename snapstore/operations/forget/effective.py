@@ -7,7 +7,7 @@ times that rise with the numbers is believed; of several the one over the least 
 A snapshot outside the chain counts as taken when the next one of the chain was: never before, and so never instead of
 another one. With one wrong clock that is the least time among the snapshot and all later ones whose clocks are right.
 
-What comes after the end of the chain has nobody to bear it out: its time is open. What comes before its beginning
+What comes after the end of the newest chain has nobody to bear it out: its time is open. What comes before its beginning
 with later times is an age of its own, in which the same is done once more: that the clock of a computer went back to
 its first day for good must not make one day of all the years before.
 """
@@ -29,7 +29,7 @@ class EffectiveTime:
     believed: bool
     """Whether it is a member of its chain, so that the time is its own."""
     open: bool
-    """Whether nothing tells when it was taken: it stands after the end of the chain."""
+    """Whether nothing tells when it was taken: it stands after the end of the newest chain."""
 
 
 def effective_times(times_ns: Sequence[int]) -> list[EffectiveTime]:
@@ -45,7 +45,7 @@ def effective_times(times_ns: Sequence[int]) -> list[EffectiveTime]:
             if believed:
                 next_ns = times_ns[position]
             time_ns = times_ns[chain[-1]] if next_ns is None else next_ns
-            effective.append(EffectiveTime(time_ns, age, believed, next_ns is None))
+            effective.append(EffectiveTime(time_ns, age, believed, next_ns is None and age == 0))
         end, age = chain[0], age + 1
     effective.reverse()
     return effective
