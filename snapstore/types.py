@@ -311,6 +311,17 @@ class CopyReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastResult:
+    """What a check or a drill found, as the station that ran it signed."""
+
+    time: datetime
+    whole: bool
+    amount: int
+    """Bytes of packs that the check read, or files that the drill restored."""
+    station: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryReview:
     """What a look at all manifests of a dossier gave.
 
@@ -320,6 +331,9 @@ class HistoryReview:
     snapshots: tuple[Snapshot, ...]
     missing: tuple[SnapshotId, ...]
     problems: tuple[Problem, ...]
+    last_check: LastResult | None = None
+    """The newest that a signed record tells of; None if none was ever recorded."""
+    last_drill: LastResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +358,9 @@ class SnapshotOptions:
     """Read every file, also those that look unchanged."""
     compression_level: int = 3
     """zstd's level, 1 to 19."""
+    parity: bool | None = None
+    """Store parity with each new pack, which heals damaged places of the medium. None: on removable media, and where
+    packs have parity already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,11 @@ class RecordFacts:
         fields = Fields(self.payload, _RECORD, (0, 1))
         return MediumId(fields.octets(0, 16)), tuple(SnapshotId(item) for item in fields.ids(1))
 
+    def verdict(self) -> tuple[int, bool]:
+        """Of a checked or drill record: how much was looked at, and whether it was whole."""
+        fields = Fields(self.payload, _RECORD, (0, 1))
+        return fields.integer(0), fields.flag(1)
+
 
 def ids_payload(ids: Iterable[SnapshotId]) -> dict[int, object]:
     """The payload of a forget, hold or release record."""

@@ -18,14 +18,15 @@ from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, Tampe
 from ..format.keyset import StationRecord, station_id
 from ..format.manifest import ManifestFacts, ManifestText, SealedManifest, decode_manifest
 from ..format.names import dossier_folder, name_matches
+from ..format.record import RecordType
 from ..stores.cached import warm
 from ..stores.protocol import StoredObject
-from ..types import HistoryReview, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
+from ..types import HistoryReview, LastResult, MediumId, Problem, Snapshot, SnapshotId, SnapshotKind
 from .clock import time_of
 from .clones import see_medium
 from .context import DossierContext, one_look
 from .keysets import read_all_of, stations_in
-from .records import read_records
+from .records import SignedRecord, read_records
 
 _DIGEST_CHARS = 26
 
@@ -63,6 +64,8 @@ class History:
     """By id, those of the keysets that hold."""
     attested: set[SnapshotId] = field(default_factory=set)
     """Of `expected`, what is written on the medium itself."""
+    results: dict[int, SignedRecord] = field(default_factory=dict)
+    """What a check and a drill found last, by the type of their records."""
     problems: list[Problem] = field(default_factory=list)
 
     def confirmed_once(self) -> list[ReadManifest]:
@@ -121,6 +124,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.manifests.sort(key=_order, reverse=True)
     records = read_records(dossier, signers.records, history.problems)
     history.forgotten, history.stations = records.forgotten, signers.records
+    history.results = records.results
     history.held = records.held()
     present = {item.sealed.snapshot_id for item in history.manifests}
     medium_id = context.config.medium_id
@@ -152,7 +156,17 @@ def review_history(dossier: DossierContext) -> HistoryReview:
         snapshots=tuple(snapshot_of(item) for item in history.manifests),
         missing=tuple(history.missing),
         problems=tuple(history.problems),
+        last_check=_last_result(history, RecordType.CHECKED),
+        last_drill=_last_result(history, RecordType.DRILL),
     )
+
+
+def _last_result(history: History, kind: RecordType) -> LastResult | None:
+    record = history.results.get(kind)
+    if record is None:
+        return None
+    amount, whole = record.facts.verdict()
+    return LastResult(time=time_of(record.facts.time_ns), whole=whole, amount=amount, station=record.signer.name)
 
 
 def snapshot_of(manifest: ReadManifest) -> Snapshot:

@@ -65,6 +65,9 @@ class ReadRecords:
     balance: Counter[SnapshotId] = field(default_factory=Counter)
     """How many more hold records than release records name a snapshot."""
 
+    results: dict[int, SignedRecord] = field(default_factory=dict)
+    """The newest record of a check and of a drill, by type."""
+
     def held(self) -> set[SnapshotId]:
         """Return the snapshots that no policy forgets."""
         return {snapshot_id for snapshot_id, more in self.balance.items() if more > 0}
@@ -81,9 +84,13 @@ def read_records(
     read = ReadRecords()
     doubtful: list[tuple[str, set[SnapshotId]]] = []
     seen: set[RecordId] = set()
-    wanted = (RecordType.FORGET, RecordType.COPIED, *_HOLDING)
+    wanted = (RecordType.FORGET, RecordType.COPIED, *_HOLDING, *_RESULTS)
     for record in signed_records(dossier, wanted, stations, problems):
-        if record.type in _HOLDING:
+        if record.type in _RESULTS:
+            known = read.results.get(record.type)
+            if record.signer.last_number is None and (known is None or known.facts.time_ns <= record.facts.time_ns):
+                read.results[record.type] = record
+        elif record.type in _HOLDING:
             if record.signer.last_number is None and record.id not in seen:
                 seen.add(record.id)
                 read.balance.update(_weights(record))
@@ -133,6 +140,7 @@ def put_balance(dossier: DossierContext, balance: Mapping[SnapshotId, int]) -> N
 
 
 _HOLDING = (RecordType.HOLD, RecordType.RELEASE)
+_RESULTS = (RecordType.CHECKED, RecordType.DRILL)
 
 
 def _weights(record: SignedRecord) -> dict[SnapshotId, int]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..operations.browse import SnapshotView
     from ..operations.context import DossierContext, RepositoryContext
     from ..stores.options import StoreOptions
-    from ..upkeep_types import ForgetReport, RetentionPolicy
+    from ..upkeep_types import DrillReport, ForgetReport, RetentionPolicy
     from .repository import Repository
 
 PathLike = str | os.PathLike[str]
@@ -245,6 +245,37 @@ class Dossier:
         from ..operations import forget
 
         forget.release_snapshots(self._context, snapshots)
+
+    def drill(  # noqa: PLR0913 - each is a wish of its own, and all have a default
+        self,
+        *,
+        secret: str | None = None,
+        snapshot: Snapshot | str = "latest",
+        max_bytes: int | None = None,
+        scratch: PathLike | None = None,
+        record: bool = True,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> DrillReport:
+        """Rehearse a restore: bring a random sample back to a scratch folder, look at it, and remove it again.
+
+        The largest SQLite database of at most `max_bytes` is among it, and every database is opened read-only and
+        checked. `scratch` is where the folder is made (else where the system has temporary files): it holds files in
+        the clear for that time. The result is signed and kept (`record=False`: not).
+
+        Raises SecretRequiredError, WrongSecretError, SnapshotNotFoundError, TargetError, StoreError,
+        OperationCancelledError.
+        """
+        from ..operations import drill
+        from ..operations.meter import Meter
+
+        request = drill.DrillRequest(
+            snapshot=snapshot,
+            max_bytes=drill.DRILL_BYTES if max_bytes is None else max_bytes,
+            scratch=None if scratch is None else os.path.abspath(os.fspath(scratch)),
+            record=record,
+        )
+        return drill.drill(self._context, request, self._opened(secret), Meter(progress, cancel))
 
     def stations(self) -> tuple[StationInfo, ...]:
         """Return the stations that may write, or might once, in order of enrolment."""
