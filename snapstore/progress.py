@@ -20,8 +20,8 @@ class ProgressStatus:
     """One look at a running operation. Sizes in bytes, times in seconds; None where not known (yet)."""
 
     phase: str
-    """What is being done: "scan", "snapshot", "upload", "confirm", "restore", "sync", "copy", "probe", "write" or
-    "verify"."""
+    """What is being done: "scan", "snapshot", "upload", "confirm", "restore", "sync", "copy", "delete", "probe",
+    "write" or "verify"."""
     files_done: int = 0
     files_total: int | None = None
     bytes_done: int = 0

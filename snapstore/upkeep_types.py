@@ -105,7 +105,7 @@ class ForgetReport:
 class PruneOptions:
     """How much work a prune takes upon itself."""
 
-    max_unused: float = 0.05
+    max_unused: float = 0.03
     """How much of what is left may be of no use: packs that hold less than that on the whole are left alone."""
     max_repack_bytes: int | None = None
     """At most so many bytes are written anew; the next prune goes on."""
@@ -129,8 +129,10 @@ class PrunePlan:
     freed_bytes: int
     """By this prune, when it is done."""
     later_bytes: int
-    """Unused, and left for another time: below the threshold, over the limit, or condemned by another pruner."""
+    """Unused, and left for another time: below the threshold, or over the limit."""
     problems: tuple[Problem, ...] = ()
+    options: PruneOptions = PruneOptions()
+    """What it was made with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

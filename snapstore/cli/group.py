@@ -29,6 +29,7 @@ COMMANDS = {
     "cat": "cat",
     "restore": "restore",
     "copy": "copy",
+    "prune": "prune",
     "forget": "forget",
     "hold": "hold",
     "unhold": "unhold",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..progress import Cancel, Progress
 from ..types import CopyMode, CopyReport, DossierInfo, MediumId, Problem, RepositoryId
-from ..upkeep_types import CheckOptions, CheckReport
+from ..upkeep_types import CheckOptions, CheckReport, PruneOptions, PrunePlan, PruneReport
 from .dossier import Dossier, PathLike, place_of_copy
 
 if TYPE_CHECKING:
@@ -162,6 +162,39 @@ class Repository:
         private = dossiers.open_all(self._context, secret, dossier)
         request = CheckRequest(options=options or CheckOptions(), private=private, record=record)
         return check_repository(self._context, request, Meter(progress, cancel))
+
+    def plan_prune(
+        self,
+        options: PruneOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> PrunePlan:
+        """Say what a prune would delete and write anew. Nothing is changed. Raises as `prune`."""
+        from ..operations import prune
+        from ..operations.meter import Meter
+
+        return prune.plan_prune(self._context, prune.options_of(None, options), Meter(progress, cancel))
+
+    def prune(
+        self,
+        plan: PrunePlan | None = None,
+        *,
+        options: PruneOptions | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> PruneReport:
+        """Delete what no snapshot needs, of all dossiers. Others may go on writing meanwhile. Needs no secret.
+
+        `plan` says with what options; everything is looked at again. Interrupted, the next prune goes on.
+
+        Raises PruneRefusedError for what cannot be read or was taken away, NotEnrolledError, UnsupportedFormatError,
+        StoreError, OperationCancelledError.
+        """
+        from ..operations import prune
+        from ..operations.meter import Meter
+
+        return prune.prune(self._context, prune.options_of(plan, options), Meter(progress, cancel))
 
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import BinaryIO, NoReturn
 
 from ..errors import StorePermissionError
+from .protocol import Store
 from .wrapper import StoreWrapper
 
 
@@ -37,3 +38,11 @@ class ReadOnlyStore(StoreWrapper):
             f"Could not {what} in {self.url}: it was opened for reading only. Open it without that (--read-only).",
             code="read_only",
         )
+
+
+def refuse_read_only(store: Store, what: str) -> None:
+    """Raise StorePermissionError if the store was opened for reading only. `what` is a verb."""
+    while isinstance(store, StoreWrapper):
+        if isinstance(store, ReadOnlyStore):
+            store._refuse(what)
+        store = store.inner

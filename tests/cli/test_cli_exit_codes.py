@@ -31,6 +31,7 @@ SPECIAL = {
     errors.DamagedObjectError: 13,
     errors.MissingObjectError: 13,
     errors.TamperedError: 13,
+    errors.PruneRefusedError: 13,
     errors.OperationCancelledError: 130,
 }
 
