@@ -7,8 +7,9 @@ Rules: data and tree blobs go into packs of their own. Several data packs are fi
 one gets a blob and what is appended at a time is shuffled, so that neighbours in a file are not neighbours in a pack.
 A pack's header is decoded again before the pack is stored. Memory holds one batch; the rest is in the builders, which
 get sealed bytes only. What is read back of a pack is compared by a hash that was taken while the pack was in memory.
-A pack for a remote store is put while the next ones fill, and counts as stored when that is over. A writer that failed
-once refuses to go on. For one thread at a time."""
+A pack for a remote store is put while the next ones fill, and counts as stored when that is over. Parity sidecars
+(sidecars.py) follow their packs, and never break a writer. A writer that failed once refuses to go on. For one thread
+at a time."""
 
 from __future__ import annotations
 
@@ -42,9 +43,10 @@ from ..format.pack import (
 from ..limits import INDEX_EVERY_PACKS, MIB, OPEN_DATA_PACKS, PACK_TARGET_BYTES
 from ..stores.protocol import Block, ObjectBuilder, Store, begin_object, lanes_of
 from ..stores.wrapper import is_cancelled
-from ..types import RepositoryId
+from ..types import Problem, RepositoryId
 from .naming import put_named, under_new_names
 from .sealer import SealedBlob
+from .sidecars import SidecarWriter
 from .spooled import SpooledBuilder
 from .uploading import Uploads
 
@@ -150,12 +152,15 @@ class PackWriter:
         spool: Path,
         *,
         on_pack: Callable[[IndexedPack], None],
+        sidecars: SidecarWriter | None = None,
     ) -> None:
         self._store = store
         self._maintenance = maintenance
         self._repository_id = repository_id
         self._spool = spool
         self._on_pack = on_pack
+        self._sidecars = sidecars
+        self._parity_bytes = 0
         self._waiting: dict[BlobKind, list[SealedBlob]] = {BlobKind.DATA: [], BlobKind.TREE: []}
         self._waiting_bytes = dict.fromkeys(self._waiting, 0)
         self._open: dict[BlobKind, list[_OpenPack]] = {BlobKind.DATA: [], BlobKind.TREE: []}
@@ -163,6 +168,11 @@ class PackWriter:
         self._failed = False
         self._uploads = Uploads(lanes_of(store), partial(is_cancelled, store)) if lanes_of(store) > 1 else None
         self.stored_bytes = 0
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What went wrong with the parity of packs; the packs are stored all the same."""
+        return () if self._sidecars is None else tuple(self._sidecars.problems)
 
     def add(self, blob: SealedBlob) -> None:
         """Take a sealed blob; as `add_many`."""
@@ -235,6 +245,10 @@ class PackWriter:
         self._write_index()
         if self._uploads is not None:
             self._uploads.wait(meanwhile)
+        if self._sidecars is not None:
+            self._sidecars.finish(meanwhile)
+            self.stored_bytes += self._sidecars.added_bytes - self._parity_bytes
+            self._parity_bytes = self._sidecars.added_bytes
 
     def _can_merge(self, pack: _OpenPack, other: _OpenPack) -> bool:
         """Tell whether `other` fits into `pack`, and twice into the store for a moment where both are built there."""
@@ -278,9 +292,24 @@ class PackWriter:
         header = encode_header_of(self._maintenance, self._repository_id, entries)
         self._check_header(header, entries)
         pack.write(header)
-        self._carry_out(pack.publish, partial(self._note_pack, pack.builder.size, entries))
+        self._carry_out(partial(self._publish, pack), partial(self._note_pack, pack.builder.size, entries))
         if len(self._unindexed) >= INDEX_EVERY_PACKS:
             self._write_index()
+
+    def _publish(self, pack: _OpenPack) -> str:
+        """Put a pack and see to its sidecar; returns the pack's name."""
+        sidecars, size = self._sidecars, pack.builder.size
+        if sidecars is None:
+            return pack.publish()
+        if self._uploads is None:
+            name = pack.publish()
+            sidecars.later(name, size)
+            return name
+        made = sidecars.make(size, pack.builder.blocks())
+        name = pack.publish()
+        if made is not None:
+            sidecars.put(made, name)
+        return name
 
     def _carry_out(self, put: Callable[[], T], done: Callable[[T], None]) -> None:
         """Put something, now or while this writer goes on, and hand what `put` returned to `done` in this thread."""

@@ -7,16 +7,28 @@ Rules: operations are imported when they are first called. Objects may be used f
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..progress import Cancel, Progress
 from ..types import CopyMode, CopyReport, DossierInfo, MediumId, Problem, RepositoryId
-from ..upkeep_types import CheckOptions, CheckReport, PruneOptions, PrunePlan, PruneReport
+from ..upkeep_types import (
+    CheckOptions,
+    CheckReport,
+    ParityReport,
+    PruneOptions,
+    PrunePlan,
+    PruneReport,
+    RepairPlan,
+    RepairReport,
+)
 from .dossier import Dossier, PathLike, place_of_copy
 
 if TYPE_CHECKING:
     from ..operations.context import RepositoryContext
+    from ..operations.repair import RepairRequest
     from ..stores.options import StoreOptions
 
 
@@ -196,6 +208,75 @@ class Repository:
 
         return prune.prune(self._context, prune.options_of(plan, options), Meter(progress, cancel))
 
+    def plan_repair(
+        self,
+        *,
+        twin: PathLike | Repository | None = None,
+        sources: Iterable[PathLike] = (),
+        quarantine: Iterable[str] = (),
+        options: StoreOptions | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> RepairPlan:
+        """Read everything and say what can be mended, and what cannot. Nothing is changed. Needs no secret.
+
+        Healed is from parity, from what is left, from `twin` (another medium of this repository; `options` say how it
+        is reached) and from `sources`, folders that snapshots of this station have saved. `quarantine` names objects
+        that cannot be read and shall count as absent. Raises NotEnrolledError, InputError, StoreError.
+        """
+        from ..operations.meter import Meter
+        from ..operations.repair import plan_repair
+
+        request = _repair_request(twin, sources, quarantine, options)
+        return plan_repair(self._context, request, Meter(progress, cancel))
+
+    def repair(  # noqa: PLR0913 - each is a wish of its own, and all but the plan have a default
+        self,
+        plan: RepairPlan,
+        *,
+        twin: PathLike | Repository | None = None,
+        sources: Iterable[PathLike] = (),
+        quarantine: Iterable[str] = (),
+        options: StoreOptions | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> RepairReport:
+        """Do what `plan_repair` gave, with the same arguments. What still applies is done, and what fails is told.
+
+        Interrupted, or where something is left, plan again. Raises as `plan_repair`."""
+        from ..operations.meter import Meter
+        from ..operations.repair import repair
+
+        request = _repair_request(twin, sources, quarantine, options)
+        return repair(self._context, plan, request, Meter(progress, cancel))
+
+    def add_parity(self, *, progress: Progress | None = None, cancel: Cancel | None = None) -> ParityReport:
+        """Store parity for all packs that have none, and delete that of packs that are gone. Needs no secret.
+
+        From then on new packs get parity too. Damaged packs get none and are in the report's `problems`. Interrupted,
+        the next run goes on. Raises UnsupportedFormatError, StoreError, OperationCancelledError.
+        """
+        from ..operations.meter import Meter
+        from ..operations.parity import add_parity
+
+        return add_parity(self._context, Meter(progress, cancel))
+
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""
         self._context.close()
+
+
+def _repair_request(
+    twin: PathLike | Repository | None,
+    sources: Iterable[PathLike],
+    quarantine: Iterable[str],
+    options: StoreOptions | None,
+) -> RepairRequest:
+    from ..operations.repair import RepairRequest
+
+    return RepairRequest(
+        twin=None if twin is None else place_of_copy(twin),
+        options=options,
+        sources=tuple(os.fspath(source) for source in sources),
+        quarantine=tuple(quarantine),
+    )

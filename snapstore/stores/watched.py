@@ -22,6 +22,7 @@ from .protocol import Block, Comparison, ObjectBuilder, Store
 from .wrapper import StoreWrapper, innermost
 
 PACKS_FOLDER: Final = "packs/"
+PARITY_FOLDER: Final = "parity/"
 INDEX_FOLDER: Final = "index/"
 # An index, a manifest and its copy of some KiB, each in a cluster of its own (up to 128 KiB on exFAT).
 FINISHING_BYTES: Final = 512 * KIB
@@ -37,9 +38,9 @@ class WatchedStore(StoreWrapper):
         self._lock = threading.Lock()
 
     def put(self, name: str, data: bytes | BinaryIO, *, size: int | None = None) -> None:
-        """Packs are refused where there is no room; an index makes the count of what it has to name begin anew."""
+        """Packs and parity are refused where there is no room; an index makes the count of what it names begin anew."""
         about = size if size is not None else len(data) if isinstance(data, bytes) else MIB
-        if name.startswith(PACKS_FOLDER):
+        if name.startswith((PACKS_FOLDER, PARITY_FOLDER)):
             self._check(about)
         self.inner.put(name, data, size=size)
         self._count(name, about)

@@ -35,6 +35,7 @@ from ..progress import MODES, show_progress
 @click.option("--no-verify-writes", is_flag=True, help="Do not open each piece again before it is stored.")
 @click.option("--force", is_flag=True, help="Read all files, even those that seem unchanged.")
 @click.option("--compression-level", type=click.IntRange(1, 19), default=3, show_default=True, metavar="1-19")
+@click.option("--parity/--no-parity", default=None, help="Store parity, or not (default: on removable media).")
 @click.option("--kind", type=click.Choice(["manual", "automatic"]), default="manual", help="Who asked for it.")
 @click.option("--progress", type=click.Choice(MODES), default="auto", help="How to show progress.")
 @global_options()
@@ -53,6 +54,7 @@ def command(
     no_verify_writes: bool,
     force: bool,
     compression_level: int,
+    parity: bool | None,
     kind: str,
     progress: str,
 ) -> int:
@@ -69,6 +71,7 @@ def command(
         verify_writes=not no_verify_writes,
         force_read=force,
         compression_level=compression_level,
+        parity=parity,
     )
     dossier = session.dossier()
 
@@ -112,4 +115,5 @@ def _tell(session: Session, report: SnapshotReport, dossier_name: str) -> None:
     elif report.safe_to_unplug is False:
         session.output.warn("The snapshot is stored; do not unplug the medium before the system has released it.")
     if report.problems:  # a prefix, where there are very many; the count is always exact
-        session.output.summary(f"It was made with {count(snapshot.problem_count, 'problem')}.")
+        problems = max(snapshot.problem_count, len(report.problems))
+        session.output.summary(f"It was made with {count(problems, 'problem')}.")

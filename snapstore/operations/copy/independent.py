@@ -270,7 +270,8 @@ class _Run:
         saver = BlobSaver(sealer, context.index(refresh=False).index, reader_of(there), self._checked)
         nothing = self._medium.folders(None)
         with saver, contextlib.closing(nothing):
-            saver.start(new_packs(there, saver))
+            packs = new_packs(there, saver)
+            saver.start(packs)
             added_before = self._tally.added_bytes
             meter.added = lambda: added_before + saver.stored_bytes
             job = new_job(there, saver, Previous(nothing, nothing, trusted=False), ExcludeRules(()), meter)
@@ -278,6 +279,7 @@ class _Run:
                 root = replay(source, job, self._before)
             root_hash = save_root(root, job)
             saver.finish(meter.step)
+            self._tally.report_problem(*packs.problems)
             self._relied |= saver.relied
             stored_bytes = saver.stored_bytes
             root_id = saver.blob_id(root_hash, shared=False)

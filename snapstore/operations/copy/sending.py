@@ -22,6 +22,7 @@ from typing import Final
 from ...blobs.index import BlobCopy, BlobIndex
 from ...blobs.naming import put_named
 from ...blobs.packer import PackWriter
+from ...blobs.sidecars import SidecarWriter
 from ...crypto.blob import voucher
 from ...crypto.derivation import digest
 from ...errors import DamageError, UnsupportedFormatError
@@ -31,9 +32,11 @@ from ...format.pack import TRAILER_BYTES, BlobKind, PackEntry, decode_header, en
 from ...limits import INDEX_EVERY_PACKS
 from ...stores.protocol import Store, lanes_of
 from ...stores.watched import watched
+from ...types import Problem
 from ..context import DossierContext, RepositoryContext
 from ..marks import BlobMarks
 from ..meter import Meter
+from ..parity import new_sidecars
 from ..reading import read_blobs, read_pack
 
 _LOOKED_UP_AT_ONCE: Final = 4096
@@ -69,8 +72,10 @@ class Sender:
         self._copied_bytes = 0
         self._store: Store | None = None
         self._packs: PackWriter | None = None
+        self._sidecars: SidecarWriter | None = None
         if destination is not None:
             self._store = watched(destination.store)
+            self._sidecars = new_sidecars(self._store)
             self._packs = self._writer(destination, self._store)
 
     @property
@@ -114,13 +119,18 @@ class Sender:
     def finish(self) -> None:
         """Store everything that is on the way, and the index of it. More may be sent afterwards."""
         assert self._packs is not None
-        self._packs.finish(self._meter.step)
         self._write_index()
+        self._packs.finish(self._meter.step)
 
     def close(self) -> None:
         """Drop what is not stored."""
         if self._packs is not None:
             self._packs.close()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What went wrong with the parity of packs that were sent."""
+        return () if self._packs is None else self._packs.problems
 
     def _writer(self, destination: RepositoryContext, store: Store) -> PackWriter:
         return PackWriter(
@@ -129,6 +139,7 @@ class Sender:
             destination.config.repository_id,
             destination.state.spool(),
             on_pack=self._on_pack,
+            sidecars=self._sidecars,
         )
 
     def _on_pack(self, pack: IndexedPack) -> None:
@@ -199,6 +210,8 @@ class Sender:
         self._copied.append(pack)
         self._copied_bytes += len(data)
         self._on_pack(pack)
+        if self._sidecars is not None:
+            self._sidecars.later(pack.name, pack.pack_size)
         self._count(len(entries), share.size)
         if len(self._copied) >= INDEX_EVERY_PACKS:
             self._write_index()

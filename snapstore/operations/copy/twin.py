@@ -182,6 +182,7 @@ class _Run:
                         meter.step(files=_files_in(manifest), current=manifest.sealed.snapshot_id.hex())
                         self._publish_if_due()
                 self._publish(reach)
+                self._tally.report_problem(*self._sender.problems)
                 meter.tell()
             finally:
                 self._tally.blobs += self._sender.blobs

@@ -20,6 +20,7 @@ from ...stores.watched import watched
 from ...types import Problem
 from ..context import DossierContext
 from ..meter import Meter
+from ..parity import new_sidecars
 from .pipeline import Pipeline
 from .reuse import OwnCounts, Previous
 
@@ -110,15 +111,19 @@ def new_job(dossier: DossierContext, saver: BlobSaver, previous: Previous, rules
     )
 
 
-def new_packs(dossier: DossierContext, saver: BlobSaver) -> PackWriter:
-    """Return the writer of a snapshot's packs, which watches the room that is left for them."""
+def new_packs(dossier: DossierContext, saver: BlobSaver, *, parity: bool | None = None) -> PackWriter:
+    """Return the writer of a snapshot's packs, which watches the room that is left for them.
+
+    `parity` says whether packs get sidecars; None leaves it to the rule (`operations.parity`)."""
     context = dossier.repository
+    store = watched(context.store)
     return PackWriter(
-        watched(context.store),
+        store,
         dossier.epoch_keys()[0].maintenance_keys,
         context.config.repository_id,
         context.state.spool(),
         on_pack=saver.on_pack,
+        sidecars=new_sidecars(store, wanted=parity),
     )
 
 

@@ -118,6 +118,7 @@ class _Run:
         self.checked = medium.checked_copies()
         self.added_bytes = 0
         self.noticed: list[Problem] = []
+        self.parity_problems: tuple[Problem, ...] = ()
         self.history = History()
         options = request.options
         self.rules = ExcludeRules(
@@ -170,7 +171,8 @@ class _Run:
         saver.open_every_copy = options.force_read
         old_cache = self.medium.folders(last)
         with saver, contextlib.closing(old_cache):
-            saver.start(new_packs(dossier, saver))
+            packs = new_packs(dossier, saver, parity=options.parity)
+            saver.start(packs)
             self.meter.added = lambda: self.added_bytes + saver.stored_bytes
             job = new_job(dossier, saver, Previous(old_cache, new_cache, trusted=trusted), self.rules, self.meter)
             job.report(*[missing_problem(path) for path in self.layout.missing], *self.noticed)
@@ -179,6 +181,7 @@ class _Run:
             root_hash = save_root(root, job)
             self.meter.enter("upload")
             saver.finish(self.meter.step)
+            self.parity_problems = packs.problems
             relied = dict(saver.relied)
             stored_bytes = saver.stored_bytes
         if job.counts.reused and last is not None:
@@ -234,7 +237,7 @@ class _Run:
             blobs_added=job.saver.blobs_added,
             blobs_reused=job.saver.blobs_reused,
             duration_seconds=self.meter.seconds,
-            problems=tuple(job.problems),
+            problems=(*job.problems, *self.parity_problems),
         )
 
     def _remember(self, saved: _Saved, published: Published, new_cache: FolderCache) -> None:
