@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ..errors import DamageError, InputError, SnapstoreError, TargetError
+from ..errors import DamageError, InputError, SnapstoreError, StorePermissionError, TargetError
 from ..format.keyset import PrivateHalves
 from ..format.record import RecordType
 from ..limits import MIB
@@ -66,6 +66,8 @@ def drill(dossier: DossierContext, request: DrillRequest, private: PrivateHalves
     if request.record:
         try:
             put_result(dossier, read_history(dossier), RecordType.DRILL, amount=report.files, whole=report.whole)
+        except StorePermissionError:
+            return report  # from a medium that takes nothing one can restore all the same
         except SnapstoreError as error:
             message = f"That a drill was done could not be recorded: {error}"
             problem = Problem(code=error.code, path="", message=message)

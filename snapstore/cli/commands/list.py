@@ -32,11 +32,17 @@ def command(session: Session) -> int:
                 "snapshots": snapshots,
                 "missing": review.missing,
                 "problems": review.problems,
+                "last_check": review.last_check,
+                "last_drill": review.last_drill,
             }
         )
         return _exit_code(review)
     rows = [_row(snapshot) for snapshot in snapshots]
     session.output.lines(table(("ID", "DATE", "FILES", "SIZE", "ADDED", "LABEL"), rows, right=(2, 3, 4)))
+    for what, result in (("check", review.last_check), ("drill", review.last_drill)):
+        if result is not None:
+            verdict = "all was whole" if result.whole else "DAMAGE WAS FOUND"
+            session.output.summary(f"Last {what} {local_time(result.time)}: {verdict}.")
     _warn(session, review)
     return _exit_code(review)
 

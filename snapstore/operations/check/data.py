@@ -3,7 +3,7 @@
 Here: `DataPlan`, and remembering what was read when. Not here: reading (`packs`).
 
 Rules: what was read longest ago comes first, and what never was before that. Packs of trees are read in every check,
-since all else rests on them. A share is one of the bytes of the other packs and is never undercut, so a share of a
+since all else rests on them, and so are those that were damaged when they were read last. A share is one of the bytes of the other packs and is never undercut, so a share of a
 tenth covers everything in ten checks. Limits end the choice with the pack in which they are reached: at least one is
 read. What the station remembers decides nothing but the order.
 """
@@ -13,12 +13,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
 from ...station import verified_packs
 from ...upkeep_types import CheckOptions
 from ..clock import time_of
 from ..context import RepositoryContext
 from .packs import PackState
+
+_DAMAGED: Final = 0
+"""In place of the time at which a pack was found right."""
 
 
 class DataPlan:
@@ -32,6 +36,10 @@ class DataPlan:
         self._before = dict(self._known)
         self._packs = packs
         self._options = options
+
+    def doubtful(self) -> set[str]:
+        """Return the packs that were damaged when they were read last."""
+        return {name for name in self._packs if self._known.get(name) == _DAMAGED}
 
     def chosen(self, packs: Iterable[str], seconds: Callable[[], float]) -> Iterator[tuple[str, int]]:
         """Yield names and sizes of those of `packs` that are due. `seconds` tells how long the check has taken."""
@@ -55,10 +63,7 @@ class DataPlan:
 
     def take(self, state: PackState) -> None:
         """Take note of a pack that was read."""
-        if state.whole:
-            self._known[state.name] = int(time.time())
-        else:
-            self._known.pop(state.name, None)
+        self._known[state.name] = max(1, int(time.time())) if state.whole else _DAMAGED
 
     def remember(self) -> None:
         """Keep what was noted. A clone's packs are no other medium's."""
@@ -66,12 +71,12 @@ class DataPlan:
 
     def verified_bytes(self) -> int:
         """Return the bytes of packs that are there and were read at some time."""
-        return sum(size for name, size in self._packs.items() if name in self._known)
+        return sum(size for name, size in self._packs.items() if self._known.get(name))
 
     def oldest(self) -> datetime | None:
         """Return when the pack was read that was read longest ago; None if some never was, or there is none."""
         times = [self._known.get(name) for name in self._packs]
-        known = [when for when in times if when is not None]
+        known = [when for when in times if when]
         return time_of(min(known) * 10**9) if known and len(known) == len(times) else None
 
     def _limit(self, names: Iterable[str]) -> int | None:

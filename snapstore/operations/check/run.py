@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ...blobs.reader import BlobReader
-from ...errors import SnapstoreError
+from ...errors import SnapstoreError, StorePermissionError
 from ...format.keyset import PrivateHalves
 from ...format.names import OK, PACKS, SNAPSHOTS, b32, pack_path
 from ...format.record import RecordType
@@ -83,6 +83,8 @@ def _put_records(context: RepositoryContext, structure: Structure, report: Check
                 amount=report.read_bytes,
                 whole=report.whole,
             )
+        except StorePermissionError:
+            break  # a medium that takes nothing can be checked all the same
         except SnapstoreError as error:
             message = f"That the dossier {dossier.name} was checked could not be recorded: {error}"
             problems.append(Problem(code=error.code, path="", message=message))
@@ -114,8 +116,9 @@ class _Check:
     def read_packs(self) -> None:
         """Read all packs of trees, all that do not seem right, and of the others those that are due."""
         structure, options = self.structure, self._request.options
-        first = [name for name in structure.packs if name in structure.tree_packs or name in structure.suspects]
-        others = [name for name in structure.packs if name not in structure.tree_packs | structure.suspects]
+        always = structure.tree_packs | structure.suspects | self.plan.doubtful()
+        first = [name for name in structure.packs if name in always]
+        others = [name for name in structure.packs if name not in always]
         due = self.plan.bytes_due(others) if options.read_data else 0
         self._meter.bytes_total = sum(structure.packs[name] for name in first) + due
         self._read((name, structure.packs[name]) for name in first)
