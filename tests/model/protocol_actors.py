@@ -95,8 +95,6 @@ class Writer:
         known = (used + 1, which, published, 0, *placed)
         if not published:
             return "puts a pack", after, Actor("manifest", None, known)
-        if scene.wrong(Mistake.WRITER_FORGETS_WHAT_IT_STORED_ANEW):
-            return "puts a pack", after, Actor("ok", None, known)
         return "puts a pack", after, self._look(scene, after, known)
 
     def _put_manifest(self, scene: Scene, store: Store, known: tuple[int, ...]) -> Step:
@@ -202,7 +200,7 @@ class Pruner:
         """The bits of its condemn objects."""
         return sum(1 << slot for slot in self.condemn)
 
-    def steps(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:  # noqa: C901  a table
+    def steps(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:  # noqa: C901, PLR0912  a table
         match actor.at:
             case "start":
                 yield from self._plan(scene, store)
@@ -214,6 +212,8 @@ class Pruner:
                 yield self._condemn(scene, store, actor.known)
             case "condemn?":
                 yield from self._see_condemned(scene, store, actor)
+            case "manifests?":
+                yield from self._see_manifests(scene, store, actor)
             case "roots?":
                 yield from self._see_roots(scene, store, actor)
             case "packs?":
@@ -287,24 +287,39 @@ class Pruner:
             known = (mine, others, need, listed, moved, current)
             if scene.wrong(Mistake.ROOTS_BEFORE_CONDEMN):
                 yield "has listed condemn", store, looking("packs?", store, PACKS, known)
-            else:
+            elif scene.side_by_side or scene.wrong(Mistake.ROOTS_SIDE_BY_SIDE):
                 yield "has listed condemn", store, looking("roots?", store, ROOTS, known)
+            else:
+                yield "has listed condemn", store, looking("manifests?", store, ROOTS, known)
+
+    def _see_manifests(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:
+        """(3) First snapshots/: a manifest that is gone by then was confirmed before, if it ever was."""
+        assert actor.look is not None
+        for named in {scene.manifests(seen) for seen in outcomes(actor.look)}:
+            known = (*actor.known[:3], named, *actor.known[4:])
+            yield "has listed snapshots", store, looking("roots?", store, ROOTS, known)
 
     def _see_roots(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:
         """(3) Snapshots and ok copies; a snapshot that was taken away stops everything."""
         assert actor.look is not None
-        mine, others, _, listed, moved, current = actor.known
+        mine, others, _, before, moved, current = actor.known
+        packs_first = scene.wrong(Mistake.PRUNER_LISTS_PACKS_FIRST)
         found = set()
         for seen in outcomes(actor.look):
-            named = scene.manifests(seen) if scene.wrong(Mistake.ROOTS_WITHOUT_OK) else scene.named(seen)
-            found.add((scene.needed(named), scene.taken_away(seen)))
+            if scene.wrong(Mistake.ROOTS_WITHOUT_OK):
+                named = scene.manifests(seen) | before
+            elif scene.side_by_side or scene.wrong(Mistake.ROOTS_SIDE_BY_SIDE):
+                named = scene.named(seen)
+            else:
+                named = before | scene.confirmed(seen)
+            found.add((scene.needed(named), scene.taken_away(named, scene.recorded(seen))))
         for need, taken_away in found:
-            known = (mine, others, need, listed, moved, current)
+            known = (mine, others, need, before if packs_first else 0, moved, current)
             if actor.at == "roots first":
                 yield "has read roots", store, DONE if taken_away else Actor("condemn", None, known)
             elif taken_away:
                 yield "misses a snapshot", store, Actor("withdraw", None, (mine, 0, 0, 0, 0, current))
-            elif scene.wrong(Mistake.PRUNER_LISTS_PACKS_FIRST):
+            elif packs_first:
                 yield from self._judge(scene, store, known)
             else:
                 yield "has read roots", store, looking("packs?", store, PACKS, known)

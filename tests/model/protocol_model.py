@@ -81,9 +81,19 @@ class ProtocolModel:
         if after is before and changed.look is not None:
             return after, moved
         if after is not before:
-            moved = tuple([_noticed(actor, after) if actor.look is not None else actor for actor in moved])
+            moved = tuple([self._noticed(actor, after) if actor.look is not None else actor for actor in moved])
         looked_at = {actor.look[0] for actor in moved if actor.look is not None}
         return _forgetting(after, looked_at, keep_packs=Mistake.PRUNER_LISTS_PACKS_FIRST in self.scene.mistakes), moved
+
+    def _noticed(self, actor: Actor, store: Store) -> Actor:
+        """A process whose list goes on while the store changed."""
+        folder, always, ever = actor.look  # type: ignore[misc]  # asked for by the caller
+        there: int = store[folder]  # type: ignore[assignment]  # the folders are integers
+        if self.scene.atomic_lists:
+            return actor._replace(look=(folder, there, there))
+        if always & ~there or there & ~ever:
+            return actor._replace(look=(folder, always & there, ever | there))
+        return actor
 
     def problem(self, state: State) -> str | None:
         store = state[0]
@@ -143,15 +153,6 @@ class ProtocolModel:
                 return "an unneeded blob is left after one prune run alone"
             seen |= store.contents[slot]
         return None
-
-
-def _noticed(actor: Actor, store: Store) -> Actor:
-    """A process whose list goes on while the store changed."""
-    folder, always, ever = actor.look  # type: ignore[misc]  # asked for by the caller
-    there: int = store[folder]  # type: ignore[assignment]  # the folders are integers
-    if always & ~there or there & ~ever:
-        return actor._replace(look=(folder, always & there, ever | there))
-    return actor
 
 
 def _forgetting(store: Store, looked_at: set[int], *, keep_packs: bool) -> Store:

@@ -63,10 +63,10 @@ class Mistake(StrEnum):
     WRITER_REPORTS_BEFORE_OK = "the writer reports before it puts ok"
     WRITER_DOES_NOT_SEE_ITS_MANIFEST = "the writer reports without a last look for its manifest"
     WRITER_DOES_NOT_LOOK = "the writer puts ok without looking at condemn objects and packs again"
-    WRITER_FORGETS_WHAT_IT_STORED_ANEW = "the writer does not look again after it stored lost blobs anew"
     NAMES_USED_AGAIN = "a pack with the same content gets the same name, and condemn objects of the dead are cleaned up"
     ROOTS_BEFORE_CONDEMN = "the pruner reads roots before it condemns"
     PRUNER_LISTS_PACKS_FIRST = "the pruner lists packs before it lists the condemn objects of others"
+    ROOTS_SIDE_BY_SIDE = "the pruner lists snapshots/ and ok/ at the same time"
     ROOTS_WITHOUT_OK = "the pruner takes only snapshots/ for roots"
     OLD_BEFORE_SMALLER = "the pruner deletes its condemn object before it puts the smaller one"
     WITHDRAWS_WHAT_OTHERS_CONDEMN = "the pruner withdraws a pack that another one condemned too"
@@ -131,7 +131,10 @@ def put_condemn(store: Store, slot: int, packs: int) -> Store:
 class Process(Protocol):
     """One kind of process, with the slots that are its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For the words of a trace."""
+        ...
 
     def steps(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:
         """What it may do next."""
@@ -162,6 +165,12 @@ class Scene:
     mistakes: frozenset[Mistake] = field(default=frozenset())
     dead: tuple[int, ...] = ()
     """Condemn objects of pruners that died before; they have the first slots."""
+    side_by_side: bool = True
+    """Whether pruners may list snapshots/ and ok/ at the same time. All that can come of one after the other can come
+    of this too; it is safe only where nobody drops manifests of runs that may be alive.
+    """
+    atomic_lists: bool = False
+    """Whether lists show one moment, which hardly a store does."""
     any_plan: bool = True
     """Whether pruners condemn any packs whatever, or only what seems to be unneeded."""
 
@@ -195,10 +204,13 @@ class Scene:
         every = (1 << self.count) - 1
         return (roots | roots >> 3 * self.count) & every
 
+    def confirmed(self, roots: int) -> int:
+        """The snapshots that have an ok copy."""
+        return roots >> self.count & ((1 << self.count) - 1)
+
     def named(self, roots: int) -> int:
         """The snapshots that a manifest or an ok copy is there of."""
-        every = (1 << self.count) - 1
-        return self.manifests(roots) | (roots >> self.count & every)
+        return self.manifests(roots) | self.confirmed(roots)
 
     def recorded(self, roots: int) -> int:
         """The snapshots that a forget record names."""
@@ -211,15 +223,13 @@ class Scene:
             blobs |= self.needs[snapshot]
         return blobs
 
-    def taken_away(self, roots: int) -> bool:
+    def taken_away(self, there: int, recorded: int) -> bool:
         """Whether a roster names what is neither there nor forgotten."""
-        there = self.named(roots)
-        explained = there | self.recorded(roots)
-        return any(self.rosters and self.rosters[snapshot] & ~explained for snapshot in slots(there))
+        return any(self.rosters and self.rosters[snapshot] & ~(there | recorded) for snapshot in slots(there))
 
     def wrong(self, mistake: Mistake) -> bool:
         return mistake in self.mistakes
 
-    def with_mistake(self, *mistakes: Mistake) -> Scene:
-        """The same with something done wrong."""
-        return replace(self, name=f"{self.name}, {mistakes[0].value}", mistakes=frozenset(mistakes))
+    def with_mistake(self, mistake: Mistake) -> Scene:
+        """The same with something more done wrong."""
+        return replace(self, name=f"{self.name}: {mistake.value}", mistakes=self.mistakes | {mistake})
