@@ -122,3 +122,14 @@ def test_spans(text: str, span: timedelta) -> None:
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(ValueError, match="not a span"):
         parse_span(text)
+
+
+def test_pruning_afterwards(saved: Any) -> None:
+    looked = saved.run("--json", "forget", "--keep-last", "1", "--prune", "--dry-run").done().json()
+    assert "prune" not in looked
+    report = saved.run("--json", "forget", "--keep-last", "1", "--prune").done().json()
+    assert len(report["forgotten"]) == 2
+    assert report["prune"]["freed_bytes"] > 0
+    again = saved.run("forget", "--keep-last", "1", "--prune").done()
+    assert again.out.splitlines()[0] == "0 snapshots forgotten, 1 kept."
+    assert again.out.splitlines()[1].startswith("Pruned: ")

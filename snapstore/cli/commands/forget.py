@@ -1,7 +1,7 @@
 """`snapstore forget [SNAPSHOT...]`: let snapshots go, by name or by a policy.
 
 Here: options to a `RetentionPolicy`, and the decisions as text. Not here: what the rules mean
-(docs/guide/space.md), and giving the space back (`prune`).
+(docs/guide/space.md), and how the space comes back (`prune`).
 
 Rules: --dry-run prints for every snapshot why it stays or goes; without it one sees what went. --keep options add to
 what a preset keeps, and take the place of its figure for the same rule. No secret is needed.
@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ...errors import InputError
-from ...upkeep_types import ForgetReport, RetentionDecision, RetentionPolicy
+from ...upkeep_types import ForgetReport, PruneReport, RetentionDecision, RetentionPolicy
 from ..context import Session, global_options
 from ..exit_codes import exit_code_of_problems
-from ..output import count, local_time, printable, table
+from ..output import count, human_size, local_time, printable, table
+from ..progress import show_progress
 
 if TYPE_CHECKING:
     from ... import Dossier
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PERIODS = {"last": "", "hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
+_REPORTED = tuple(field.name for field in fields(ForgetReport))
 _SPAN = re.compile(r"(\d+)\s*([hdwmy])", re.IGNORECASE)
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 31, "y": 366}  # at least as long as any month or year
 
@@ -67,6 +69,7 @@ def _keep_options(function: F) -> F:
 @click.option("--preset", metavar="NAME", help="accounting, shop or minimal.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say why each snapshot stays or goes.")
 @click.option("--allow-last", is_flag=True, help="Forget the last whole snapshot too if it is named.")
+@click.option("--prune", "prune_too", is_flag=True, help="Prune afterwards.")
 @click.option("--all-dossiers", is_flag=True, help="In every dossier that this computer knows.")
 @global_options()
 @click.pass_obj
@@ -80,6 +83,7 @@ def command(
     dry_run: bool,
     allow_last: bool,
     all_dossiers: bool,
+    prune_too: bool,
     **counts: int | None,
 ) -> int:
     """Forget SNAPSHOT..., or all that no --keep option keeps. The space comes back with a prune."""
@@ -92,12 +96,24 @@ def command(
     ]
     for report in reports:
         session.output.problems(report.problems)
+        if not session.output.json:
+            _tell(session, report, named=all_dossiers, prune_follows=prune_too)
+    problems = [problem for report in reports for problem in report.problems]
+    pruned = _prune(session) if prune_too and not dry_run else None
+    if pruned is not None:
+        problems += pruned.problems
     if session.output.json:
-        session.output.data({"dossiers": reports} if all_dossiers else reports[0])
-    else:
-        for report in reports:
-            _tell(session, report, named=all_dossiers)
-    return int(exit_code_of_problems([problem for report in reports for problem in report.problems]))
+        given = {"dossiers": reports} if all_dossiers else {name: getattr(reports[0], name) for name in _REPORTED}
+        session.output.data(given if pruned is None else given | {"prune": pruned})
+    return int(exit_code_of_problems(problems))
+
+
+def _prune(session: Session) -> PruneReport:
+    with show_progress("auto", session.output) as shown, session.interruption.patience() as cancel:
+        report = session.repository().prune(progress=shown, cancel=cancel)
+    session.output.problems(report.problems)
+    session.output.summary(f"Pruned: {human_size(report.freed_bytes)} freed.")
+    return report
 
 
 def _policy(
@@ -126,7 +142,7 @@ def _dossiers(session: Session, *, every: bool) -> list[Dossier]:
     return known
 
 
-def _tell(session: Session, report: ForgetReport, *, named: bool) -> None:
+def _tell(session: Session, report: ForgetReport, *, named: bool, prune_follows: bool) -> None:
     output = session.output
     if named and not output.quiet:
         output.line(f"{printable(report.dossier)}:")
@@ -136,7 +152,8 @@ def _tell(session: Session, report: ForgetReport, *, named: bool) -> None:
         output.lines(table(("ID", "DATE", "", "WHY"), map(_row, shown)))
     verb = "would be forgotten" if report.dry_run else "forgotten"
     stay = sum(decision.keep for decision in report.decisions)
-    later = " Prune gives their space back." if report.forgotten and not report.dry_run else ""
+    waits = report.forgotten and not report.dry_run and not prune_follows
+    later = " Prune gives their space back." if waits else ""
     output.summary(f"{count(len(report.forgotten), 'snapshot')} {verb}, {stay:,} kept.{later}")
 
 
