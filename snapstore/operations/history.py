@@ -126,6 +126,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.forgotten, history.stations = records.forgotten, signers.records
     history.results = records.results
     history.held = records.held()
+    history.problems = [item for item in history.problems if item.path not in records.set_aside]
     present = {item.sealed.snapshot_id for item in history.manifests}
     medium_id = context.config.medium_id
     expected = _attested(history.manifests, medium_id, records.copied.get(medium_id, set()))

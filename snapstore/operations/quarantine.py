@@ -16,15 +16,13 @@ from typing import Final
 
 from ..errors import InputError, NotEnrolledError
 from ..format.keyset import StationRecord
-from ..format.names import CONDEMN, OK, RECORDS, SNAPSHOTS, dossier_folder, valid_name
-from ..format.packing import Fields
+from ..format.names import CONDEMN, OK, RECORDS, SNAPSHOTS
 from ..format.record import RecordType
-from ..types import DossierId, Problem
+from ..types import Problem
 from .context import DossierContext
-from .records import put_record, signed_records
+from .records import may_be_set_aside, put_record, set_aside_by, signed_records
 
-_OF_DOSSIER: Final = frozenset({SNAPSHOTS, OK, RECORDS})
-CAN_BE_SET_ASIDE: Final = (*sorted(_OF_DOSSIER), CONDEMN)
+CAN_BE_SET_ASIDE: Final = (SNAPSHOTS, OK, RECORDS, CONDEMN)
 """Folders of objects without which no prune can know what is needed."""
 
 
@@ -35,8 +33,7 @@ def read_quarantined(
     named: set[str] = set()
     for record in signed_records(dossier, (RecordType.QUARANTINE,), stations, problems):
         if record.signer.last_number is None:
-            names = Fields(record.facts.payload, "record", (0,)).texts(0)
-            named.update(name for name in names if _is_about(name, dossier.id))
+            named.update(set_aside_by(record))
     return named
 
 
@@ -46,7 +43,7 @@ def put_quarantine(dossiers: Sequence[DossierContext], names: Collection[str]) -
     Raises InputError for a name that no record can be about, NotEnrolledError."""
     waiting = set(names)
     for dossier in dossiers:
-        mine = sorted(name for name in waiting if _is_about(name, dossier.id))
+        mine = sorted(name for name in waiting if may_be_set_aside(name, dossier.id))
         if mine:
             put_record(dossier, RecordType.QUARANTINE, mandatory=True, payload={0: mine})
             waiting.difference_update(mine)
@@ -56,10 +53,3 @@ def put_quarantine(dossiers: Sequence[DossierContext], names: Collection[str]) -
         raise NotEnrolledError(
             f"{name} belongs to a dossier in which this station is not enrolled. Unlock it with its secret first."
         )
-
-
-def _is_about(name: str, dossier_id: DossierId) -> bool:
-    folder, *rest = name.split("/")
-    if folder == CONDEMN:
-        return len(rest) == 1 and valid_name(rest[0])
-    return folder in _OF_DOSSIER and len(rest) == 2 and rest[0] == dossier_folder(dossier_id) and valid_name(rest[1])

@@ -26,10 +26,20 @@ from ..errors import (
     UnsupportedFormatError,
 )
 from ..format.keyset import StationRecord
-from ..format.names import dossier_folder, dossier_path, name_matches
+from ..format.names import (
+    CONDEMN,
+    DOSSIERS,
+    OK,
+    RECORDS,
+    SNAPSHOTS,
+    dossier_folder,
+    dossier_path,
+    name_matches,
+    valid_name,
+)
 from ..format.record import RecordFacts, RecordType, decode_record, encode_record, ids_payload
 from ..stores.cached import warm
-from ..types import MediumId, Problem, RecordId, SnapshotId
+from ..types import DossierId, MediumId, Problem, RecordId, SnapshotId
 from .clock import zone_minutes
 from .clones import claim_medium
 from .context import DossierContext
@@ -62,6 +72,8 @@ class ReadRecords:
     forgotten: set[SnapshotId] = field(default_factory=set)
     copied: dict[MediumId, set[SnapshotId]] = field(default_factory=dict)
     """For each medium that was copied to, what was whole there then."""
+    set_aside: set[str] = field(default_factory=set)
+    """Full names of objects that count as absent as long as they cannot be read."""
     balance: Counter[SnapshotId] = field(default_factory=Counter)
     """How many more hold records than release records name a snapshot."""
 
@@ -84,29 +96,36 @@ def read_records(
     read = ReadRecords()
     doubtful: list[tuple[str, set[SnapshotId]]] = []
     seen: set[RecordId] = set()
-    wanted = (RecordType.FORGET, RecordType.COPIED, *_HOLDING, *_RESULTS)
+    wanted = (RecordType.FORGET, RecordType.COPIED, RecordType.QUARANTINE, *_HOLDING, *_RESULTS)
     for record in signed_records(dossier, wanted, stations, problems):
-        if record.type in _RESULTS:
-            known = read.results.get(record.type)
-            if record.signer.last_number is None and (known is None or known.facts.time_ns <= record.facts.time_ns):
-                read.results[record.type] = record
-        elif record.type in _HOLDING:
-            if record.signer.last_number is None and record.id not in seen:
-                seen.add(record.id)
-                read.balance.update(_weights(record))
-        elif record.type == RecordType.COPIED:
-            if record.signer.last_number is None:
-                medium_id, roster = record.facts.copied()
-                read.copied.setdefault(medium_id, set()).update(roster)
-        elif record.signer.last_number is None:
-            read.forgotten.update(record.facts.snapshot_ids())
-        else:
+        if record.signer.last_number is None:
+            _take(read, record, seen)
+        elif record.type == RecordType.FORGET:
             doubtful.append((record.name, set(record.facts.snapshot_ids())))
     for name, snapshots in doubtful:
         if not snapshots <= read.forgotten:
             message = f"{name} was signed by a station that is revoked; it does not count."
             problems.append(Problem(code="revoked_signer", path=name, message=message))
     return read
+
+
+def _take(read: ReadRecords, record: SignedRecord, seen: set[RecordId]) -> None:
+    """Add what a record of a station in good standing says. `seen` are those that count once only."""
+    if record.type in _RESULTS:
+        known = read.results.get(record.type)
+        if known is None or known.facts.time_ns <= record.facts.time_ns:
+            read.results[record.type] = record
+    elif record.type in _HOLDING:
+        if record.id not in seen:
+            seen.add(record.id)
+            read.balance.update(_weights(record))
+    elif record.type == RecordType.QUARANTINE:
+        read.set_aside.update(set_aside_by(record))
+    elif record.type == RecordType.COPIED:
+        medium_id, roster = record.facts.copied()
+        read.copied.setdefault(medium_id, set()).update(roster)
+    else:
+        read.forgotten.update(record.facts.snapshot_ids())
 
 
 def confirm_records_of(dossier: DossierContext, public_key: bytes, stations: Mapping[bytes, StationRecord]) -> None:
@@ -148,6 +167,20 @@ def _weights(record: SignedRecord) -> dict[SnapshotId, int]:
     return dict.fromkeys(record.facts.snapshot_ids(), 1 if record.type == RecordType.HOLD else -1)
 
 
+def set_aside_by(record: SignedRecord) -> list[str]:
+    """Return what a quarantine record sets aside of what it names (docs/format/09-records.md)."""
+    return [name for name in record.facts.names() if may_be_set_aside(name, record.dossier_id)]
+
+
+def may_be_set_aside(name: str, dossier_id: DossierId) -> bool:
+    """Tell whether a quarantine record of a dossier can be about an object."""
+    folder, *rest = name.split("/")
+    if folder in (CONDEMN, DOSSIERS):  # of a dossier without a keyset nobody can sign a record
+        return len(rest) == 1 and (valid_name(rest[0]) or folder == DOSSIERS)
+    fits = folder in (SNAPSHOTS, OK, RECORDS) and len(rest) == 2
+    return fits and rest[0] == dossier_folder(dossier_id) and valid_name(rest[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRecord:
     """A record that a station of the dossier signed."""
@@ -155,6 +188,7 @@ class SignedRecord:
     name: str
     data: bytes
     id: RecordId
+    dossier_id: DossierId
     type: int
     blocks: bool
     """Whether it is of a type that this version does not know and must."""
@@ -197,6 +231,7 @@ def signed_records(
                 name=item.name,
                 data=data,
                 id=sealed.record_id,
+                dossier_id=dossier.id,
                 type=sealed.type,
                 blocks=sealed.blocks,
                 facts=facts,

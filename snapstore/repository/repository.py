@@ -121,9 +121,7 @@ class Repository:
         """
         from ..operations import dossiers
 
-        context = dossiers.find_dossier(self._context, name)
-        dossiers.open_private(context, secret)
-        dossiers.remove_dossier(context)
+        dossiers.remove_dossier(dossiers.find_dossier(self._context, name), secret)
 
     def copy_to(
         self,

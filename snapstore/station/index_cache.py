@@ -155,6 +155,12 @@ class IndexCache:
             raise
         self._remove(names, before)
 
+    def forget(self) -> None:
+        """Drop what was kept: the next run reads everything from the store. Raises OSError."""
+        before = self._kept_names()
+        (self.folder / "index").unlink(missing_ok=True)
+        self._remove(set(), before)
+
     def _open(self, name: str, file_hash: bytes) -> IndexFile:
         with open(self.folder / name, "rb", buffering=0) as file:
             hasher = blake3()
