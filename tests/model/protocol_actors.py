@@ -188,12 +188,13 @@ class Pruner:
     pack: int
     """The slot of the pack that it repacks into."""
     condemn: tuple[int, ...]
-    """The slots of its condemn object and of the smaller ones that may follow: as many as it may have candidates."""
+    """The slots of its condemn object and of the smaller ones that may follow."""
     repacks: bool = True
     adopts: bool = True
     alone: bool = False
-    withdraws: bool = True
-    """False: a condemn object stays as it is until the end, and what is needed is just not deleted."""
+    withdraws: bool = False
+    """Whether it puts a smaller condemn object for what it keeps, and begins its look anew. Else the first one stays
+    until the end, and what is needed is just not deleted."""
 
     @property
     def own(self) -> int:
