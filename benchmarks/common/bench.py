@@ -146,6 +146,13 @@ class Bench:
         """Run something that only reads, and record it."""
         self.record(_with(run, self._measured(command, run)))
 
+    def work(self, home: Home, command: Command, run: Run) -> None:
+        """Run something that changes the repository, and record it with how large that is then, and what it gained."""
+        before = stored_bytes(home.path)
+        measured = self._measured(command, run)
+        after = stored_bytes(home.path)
+        self.record(replace(_with(run, measured), repository_bytes=after, added_bytes=after - before))
+
     def restore(self, home: Home, source: Path, run: Run, *, inner: str | None = None, disk: bool = False) -> None:
         """Restore all or the file `inner` and record it with whether it is identical; on a disk, all synced."""
         place = (self.places.disk if disk else self.places.ram) / "restored"

@@ -43,6 +43,7 @@ QUESTIONS = (
     "second-dossier",
     "memory",
     "remote",
+    "upkeep",
     "micro",
 )
 FOLDER = ROOT / "benchmarks"

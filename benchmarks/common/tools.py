@@ -42,6 +42,18 @@ class Tool(Protocol):
         """Restore the snapshot `label`, which is the newest, into the empty folder `target`."""
 
 
+class UpkeepTool(Tool, Protocol):
+    """A program that also looks after what it has stored."""
+
+    def check(self, home: Path, *, read_data: bool) -> Command: ...
+
+    def forget_all_but_newest(self, home: Path) -> Command:
+        """Take older snapshots out of the list."""
+
+    def prune(self, home: Path) -> Command:
+        """Give back the space that no snapshot needs."""
+
+
 def stored_bytes(home: Path) -> int:
     """Return the sum of the sizes of all files of the repository in `home`."""
     return sum(path.stat().st_size for path in (home / "repository").rglob("*") if path.is_file())
@@ -98,6 +110,19 @@ class Snapstore:
         secret = SECRET + self.dossiers[0]
         return self._command(home, "restore", "latest", *paths, "--to", str(target), secret=secret)
 
+    def check(self, home: Path, *, read_data: bool) -> Command:
+        return self._command(home, "check", *(["--read-data"] if read_data else []))
+
+    def forget_all_but_newest(self, home: Path) -> Command:
+        return self._command(home, "forget", "--keep-last", "1")
+
+    def prune(self, home: Path) -> Command:
+        return self._command(home, "prune")
+
+    def add_parity(self, home: Path) -> Command:
+        """Write parity for packs that have none."""
+        return self._command(home, "parity", "add")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restic:
@@ -132,6 +157,15 @@ class Restic:
     def restore(self, home: Path, target: Path, *, label: str, inner: str | None = None) -> Command:
         paths = [] if inner is None else ["--include", f"/{inner}"]
         return self._command(home, "restore", "latest", *paths, "--target", str(target))
+
+    def check(self, home: Path, *, read_data: bool) -> Command:
+        return self._command(home, "check", *(["--read-data"] if read_data else []))
+
+    def forget_all_but_newest(self, home: Path) -> Command:
+        return self._command(home, "forget", "--keep-last", "1", "--group-by", "")
+
+    def prune(self, home: Path) -> Command:
+        return self._command(home, "prune")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
