@@ -3,8 +3,9 @@
 Here: one small file for each medium. Not here: reading packs, and which are due (`snapstore.operations.check`).
 
 Shape: a line of 40 bytes for each pack, its name and a u64 of seconds since 1970 (0 if it was damaged), behind a mark
-and the hash of all lines. A file that is missing or damaged in any bit reads as nothing remembered, which costs only that packs are read
-again sooner. It is replaced whole or not at all. Two checks at the same time may lose what one of them read.
+and the hash of all lines. A file that is missing or damaged in any bit reads as nothing remembered, which costs only
+that packs are read again sooner. It is replaced whole or not at all. Two checks at the same time may lose what one of
+them read.
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ class ContentCheck:
         """Compare a node with what its parent says and with its child list; return what it says of others."""
         nodes, data = list(_nodes_in(claim, node)), list(_data_in(claim, node))
         if not _fits(claim, node):
-            self._damage("tree_sums_differ", self._find([claim.h])[0], "a part of a tree is not what is said of it.")
+            message = "a part of a tree is not what the part above it says."
+            self._damage("tree_sums_differ", self._find([claim.h])[0], message, lost=False)
         found = self._find([item.h for item in nodes])
         for shared in (False, True):
             some = [item for item in data if item.shared == shared]

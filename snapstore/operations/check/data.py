@@ -3,9 +3,9 @@
 Here: `DataPlan`, and remembering what was read when. Not here: reading (`packs`).
 
 Rules: what was read longest ago comes first, and what never was before that. Packs of trees are read in every check,
-since all else rests on them, and so are those that were damaged when they were read last. A share is one of the bytes of the other packs and is never undercut, so a share of a
-tenth covers everything in ten checks. Limits end the choice with the pack in which they are reached: at least one is
-read. What the station remembers decides nothing but the order.
+since all else rests on them, and so are those that were damaged when they were read last. A share is one of the bytes
+of the other packs and is never undercut, so a share of a tenth covers everything in ten checks. Limits end the choice
+with the pack in which they are reached: at least one is read. What the station remembers decides nothing but the order.
 """
 
 from __future__ import annotations

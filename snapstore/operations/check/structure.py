@@ -18,7 +18,7 @@ from ...blobs.lanes import each_side_by_side
 from ...crypto.derivation import digest
 from ...errors import DamageError, NotEnrolledError, StoreError, UnsupportedFormatError
 from ...format.index import IndexedPack
-from ...format.names import PACKS, pack_path
+from ...format.names import CONFIG, PACKS, pack_path
 from ...format.pack import COUNT, ENTRY_BYTES, BlobKind, decode_rows
 from ...stores.cached import uncached
 from ..context import RepositoryContext
@@ -33,6 +33,8 @@ def look_at_structure(context: RepositoryContext, reader: ObjectReader, findings
     """Read everything but packs. Raises NotEnrolledError without keys, StoreError."""
     reader.list_all()
     reader.read_all()
+    if not reader.seen.listed[CONFIG]:
+        findings.damage("config_missing", CONFIG, "There is no config object: nobody can open this repository anew.")
     files = context.state.index_cache(context.config.repository_id, context.config.medium_id)
     packs = {item.name.rpartition("/")[2]: item.size for item in reader.seen.listed[PACKS]}
     structure = Structure(reader.seen, BlobIndex(files), packs)
