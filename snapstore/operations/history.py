@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..blobs.places import get_from_place
 from ..crypto.derivation import digest
 from ..errors import DamagedObjectError, DamageError, ObjectNotFoundError, TamperedError, UnsupportedFormatError
 from ..format.keyset import StationRecord, station_id
@@ -57,6 +58,7 @@ class History:
     expected: list[SnapshotId] = field(default_factory=list)
     """What rosters of this medium and records of copies to it name, and what this station saw whole here last."""
     forgotten: set[SnapshotId] = field(default_factory=set)
+    """By a record; but what is held and still there is not forgotten."""
     held: set[SnapshotId] = field(default_factory=set)
     every: list[ReadManifest] = field(default_factory=list)
     """Also further manifests of one snapshot, and those of snapshots that are forgotten: a forget was interrupted."""
@@ -123,11 +125,10 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
                 history.problems.append(Problem(code="keyset_missing", path=manifest.names[0], message=message))
     history.manifests.sort(key=_order, reverse=True)
     records = read_records(dossier, signers.records, history.problems)
-    history.forgotten, history.stations = records.forgotten, signers.records
-    history.results = records.results
-    history.held = records.held()
+    history.stations, history.results, history.held = signers.records, records.results, records.held()
     history.problems = [item for item in history.problems if item.path not in records.set_aside]
     present = {item.sealed.snapshot_id for item in history.manifests}
+    history.forgotten = records.forgotten - (history.held & present)  # a forget died before it saw the hold
     medium_id = context.config.medium_id
     expected = _attested(history.manifests, medium_id, records.copied.get(medium_id, set()))
     history.attested = set(expected)
@@ -135,7 +136,7 @@ def read_history(dossier: DossierContext, known: History | None = None) -> Histo
     history.missing = [item for item in history.expected if item not in present and item not in records.forgotten]
     history.every = [replace(item, held=item.sealed.snapshot_id in history.held) for item in history.manifests]
     once = _each_once(history.every)
-    history.manifests = [item for item in once if item.sealed.snapshot_id not in records.forgotten]
+    history.manifests = [item for item in once if item.sealed.snapshot_id not in history.forgotten]
     return history
 
 
@@ -244,7 +245,7 @@ def _read(
     copies = sorted(copies, key=lambda item: item.name, reverse=True)  # snapshots/ before ok/
     for item in copies:
         try:
-            data = dossier.repository.store.get(item.name)
+            data = get_from_place(dossier.repository.store, item.name)
             if not name_matches(item.name.rpartition("/")[2], digest(data)):
                 raise DamagedObjectError(
                     f"{item.name} does not have the bytes it was stored with.", code="damaged_object"

@@ -7,9 +7,9 @@ times that rise with the numbers is believed; of several the one over the least 
 A snapshot outside the chain counts as taken when the next one of the chain was: never before, and so never instead of
 another one. With one wrong clock that is the least time among the snapshot and all later ones whose clocks are right.
 
-What comes after the end of the newest chain has nobody to bear it out: its time is open. What comes before its beginning
-with later times is an age of its own, in which the same is done once more: that the clock of a computer went back to
-its first day for good must not make one day of all the years before.
+What comes after the end of the newest chain has nobody to bear it out: its time is open. What comes before its
+beginning with later times is an age of its own, in which the same is done once more: that the clock of a computer went
+back to its first day for good must not make one day of all the years before.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ from ..context import DossierContext
 from ..history import History, ReadManifest, history_look, read_history, snapshot_of
 from ..listing import pick_manifest
 from ..meter import Meter
-from ..records import put_record, read_records
+from ..records import put_record
 from ..snapshot.publish import drop
 from ..snapshot.request import gone_problem
 from ..stations import check_may_write
-from .obeyed import refuse_unread
+from .obeyed import read_all_records, refuse_unread
 from .policy import Candidate, all_stay, decide
 
 BY_NAME = "named"
@@ -73,7 +73,7 @@ def forget_snapshots(dossier: DossierContext, request: ForgetRequest, meter: Met
             refuse_unread(dossier, history)
         goes, decisions = _choose(history, request)
         if not request.dry_run:
-            _take_away(dossier, history, history.forgotten - history.held, meter)  # what a dead forget left
+            _take_away(dossier, history, history.forgotten, meter)  # what a dead forget left
             goes = _forget(dossier, history, goes, meter)
         meter.tell()
     forgotten = {item.sealed.snapshot_id for item in goes}
@@ -132,7 +132,7 @@ def _forget(dossier: DossierContext, history: History, goes: list[ReadManifest],
         return []
     ids = {item.sealed.snapshot_id for item in goes}
     name = put_record(dossier, RecordType.FORGET, mandatory=True, payload=ids_payload(ids))
-    held = read_records(dossier, history.stations, []).held() & ids
+    held = read_all_records(dossier, history).held() & ids
     if held:  # meanwhile: what is held wins
         ids -= held
         if ids:

@@ -20,6 +20,7 @@ from ..history import History, history_look, read_history
 from ..listing import pick_manifest
 from ..records import ReadRecords, put_balance, read_records
 from ..stations import check_may_write
+from .obeyed import read_all_records
 
 _TRIES = 5
 
@@ -28,11 +29,12 @@ def hold_snapshots(dossier: DossierContext, snapshots: Sequence[Snapshot | str])
     """Let no policy forget these. Raises InputError, SnapshotNotFoundError, AmbiguousError, StationRevokedError."""
     history, ids = _begin(dossier, snapshots)
     records = read_records(dossier, history.stations, [])
+    known = records.forgotten  # and listed all the same, being held: a forget died before it saw that
     missing = {snapshot_id: max(1, 1 - records.balance[snapshot_id]) for snapshot_id in ids}
     for _ in range(_TRIES):
         put_balance(dossier, missing)
         records = read_records(dossier, history.stations, [])
-        _refuse_forgotten(ids, records)
+        _refuse_forgotten(dossier, ids - known, records)
         missing = {snapshot_id: 1 - records.balance[snapshot_id] for snapshot_id in ids - records.held()}
         if not missing:
             return
@@ -40,9 +42,9 @@ def hold_snapshots(dossier: DossierContext, snapshots: Sequence[Snapshot | str])
 
 
 def release_snapshots(dossier: DossierContext, snapshots: Sequence[Snapshot | str]) -> None:
-    """Let policies forget these again. Raises as `hold_snapshots`."""
+    """Let policies forget these again. Raises as `hold_snapshots`, and DamagedObjectError for an unreadable record."""
     history, ids = _begin(dossier, snapshots)
-    records = read_records(dossier, history.stations, [])
+    records = read_all_records(dossier, history)
     put_balance(dossier, {snapshot_id: -records.balance[snapshot_id] for snapshot_id in ids & records.held()})
 
 
@@ -56,8 +58,10 @@ def _begin(dossier: DossierContext, snapshots: Sequence[Snapshot | str]) -> tupl
     return history, {pick_manifest(history.manifests, wanted).sealed.snapshot_id for wanted in snapshots}
 
 
-def _refuse_forgotten(ids: set[SnapshotId], records: ReadRecords) -> None:
+def _refuse_forgotten(dossier: DossierContext, ids: set[SnapshotId], records: ReadRecords) -> None:
+    """Raise if another station has forgotten one of these meanwhile; it may not have seen the hold, which goes then."""
     forgotten = ids & records.forgotten
     if forgotten:
+        put_balance(dossier, {snapshot_id: min(0, -records.balance[snapshot_id]) for snapshot_id in forgotten})
         names = ", ".join(sorted(snapshot_id.hex()[:8] for snapshot_id in forgotten))
         raise SnapshotNotFoundError(f"Another station forgot {names} meanwhile, so it cannot be held.")

@@ -292,6 +292,43 @@ def test_what_is_forgotten_meanwhile_is_not_said_to_be_held(lab: Any) -> None:
     assert (ids(review.snapshots), review.missing) == ([taken[1].id], ())
 
 
+def test_a_forget_that_died_before_it_saw_a_hold_takes_nothing(lab: Any) -> None:
+    taken = take(lab, 3)
+    dossier = lab.dossier()
+    dossier.hold(taken[0])
+    put_record(lab, dossier, RecordType.FORGET, {0: b"".join(sorted(ids(taken[:2])))})
+    assert ids(dossier.list()) == [taken[2].id, taken[0].id]
+    assert dossier.forget(RetentionPolicy(last=1)).forgotten == ()
+    dossier.hold(taken[0])  # again, which finds the record
+    assert ids(dossier.list()) == [taken[2].id, taken[0].id]
+    assert len(lab.names("snapshots")) == 2
+    dossier.unhold(taken[0])
+    dossier.forget(RetentionPolicy(last=1))
+    assert len(lab.names("snapshots")) == len(lab.names("ok")) == 1
+    assert dossier.review().missing == ()
+
+
+class ForgetJustBefore(HoldMeanwhile):
+    """Another station puts a forget record just before a hold, and dies."""
+
+    def put(self, name: str, data: Any, *, size: int | None = None) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            put_record(self._lab, self._lab.dossier("other"), RecordType.FORGET, {0: snapshot.id})
+        Recorder.put(self, name, data, size=size)
+
+
+def test_who_holds_what_is_being_forgotten_lets_go_again(lab: Any) -> None:
+    taken = take(lab, 2)
+    lab.unlocked("other")
+    with pytest.raises(SnapshotNotFoundError, match="meanwhile"):
+        lab.dossier(store=ForgetJustBefore(lab, taken[0])).hold(taken[0])
+    dossier = lab.dossier()
+    assert ids(dossier.list()) == [taken[1].id]
+    dossier.forget(RetentionPolicy(last=1))
+    assert len(lab.names("snapshots")) == 1
+
+
 # --- several stations -------------------------------------------------------------------------------------------
 
 
