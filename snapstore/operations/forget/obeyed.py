@@ -23,7 +23,8 @@ _NOBODYS: Final = frozenset({"unknown_signer", "revoked_signer", "tampered"})
 
 def refuse_unread(dossier: DossierContext, history: History) -> None:
     """Raise UnsupportedFormatError, DamagedObjectError or NotEnrolledError for a record that may forbid to forget."""
-    problems: list[Problem] = []
+    # A place that could be read only now may have kept a hold from the history.
+    problems = [item for item in history.problems if item.path.startswith("records/")]
     set_aside: set[str] = set()
     for record in signed_records(dossier, None, history.stations, problems):
         if record.signer.last_number is not None:
