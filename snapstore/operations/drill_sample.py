@@ -67,9 +67,9 @@ class Sample:
             self._trim()
 
     def perhaps_databases(self) -> list[Candidate]:
-        """Return those that may be databases: by their names, and then the largest."""
+        """Return those that may be databases, by their names or their sizes, the largest first."""
         self._trim()
-        return self._largest
+        return sorted(self._largest, key=lambda item: item.size, reverse=True)
 
     def with_journals(self, candidate: Candidate) -> list[Candidate]:
         """Return a database and what SQLite has to play back before it is whole."""
