@@ -27,6 +27,7 @@ from ..types import Problem, RepositoryId
 from .index import BlobIndex
 from .kept import cache_key, is_worth_keeping, keep, open_kept
 from .lanes import each_side_by_side
+from .places import get_from_place
 from .segments import IndexFiles
 
 
@@ -54,7 +55,7 @@ class Catalogue:
 
     def get_whole(self, name: str) -> bytes:
         """Return an object whose name fits its bytes; DamagedObjectError otherwise."""
-        data = self.store.get(name)
+        data = get_from_place(self.store, name)
         if not name_matches(name.rpartition("/")[2], digest(data)):
             raise DamagedObjectError(
                 f"{name} does not have the bytes it was stored with. Restore from another medium, and repair this one.",
@@ -164,11 +165,11 @@ def read_pack_header(catalogue: Catalogue, name: str, size: int, problems: list[
         end = size - TRAILER_BYTES
         if end <= 0:
             raise DamagedObjectError(f"{path} is too short to be a pack ({size} bytes).", object_name=path)
-        header_size = header_object_size(catalogue.store.get(path, offset=end, size=TRAILER_BYTES))
+        header_size = header_object_size(get_from_place(catalogue.store, path, offset=end, size=TRAILER_BYTES))
         if header_size > end:
             raise DamagedObjectError(f"{path} has no readable header; it is truncated or altered.", object_name=path)
         start = end - header_size
-        header = catalogue.store.get(path, offset=start, size=header_size)
+        header = get_from_place(catalogue.store, path, offset=start, size=header_size)
         entries = decode_header(catalogue.key_of(header, path), catalogue.repository_id, header, blob_area=start)
         return IndexedPack(name=name, pack_size=size, entries_bytes=encode_entries(entries))
     except ObjectNotFoundError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from ..blobs.places import get_from_place
 from ..crypto.derivation import digest
 from ..errors import DamageError, ObjectNotFoundError, RepositoryNotFoundError, SnapstoreError
 from ..format.config import Config, DecodedConfig, decode_config, newest_config
@@ -43,7 +44,7 @@ def read_configs(store: Store, problems: list[Problem]) -> list[DecodedConfig]:
     failures: list[DamageError] = []
     for name in names:
         try:
-            data = store.get(name)
+            data = get_from_place(store, name)
             if not name_matches(name.rpartition("/")[2], digest(data)):
                 raise DamageError(f"{name} does not have the bytes it was stored with.", object_name=name)
             decoded.append(decode_config(data))

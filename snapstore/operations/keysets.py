@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..blobs.naming import put_named
+from ..blobs.places import get_from_place
 from ..crypto.derivation import digest
 from ..crypto.keys import DossierKeys
 from ..crypto.slots import open_master
@@ -292,7 +293,7 @@ def next_generation(
 
 
 def _read(context: RepositoryContext, name: str) -> StoredKeyset:
-    data = context.store.get(name)
+    data = get_from_place(context.store, name)
     _, folder, last = name.split("/")
     if not name_matches(last, digest(data)):
         raise DamagedObjectError(f"{name} does not have the bytes it was stored with.", object_name=name)

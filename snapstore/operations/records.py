@@ -16,6 +16,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..blobs.naming import put_named
+from ..blobs.places import get_from_place
 from ..crypto.derivation import digest
 from ..errors import (
     DamagedObjectError,
@@ -210,7 +211,7 @@ def signed_records(
     warm(context.store, [item.name for item in listed])
     for item in listed:
         try:
-            data = context.store.get(item.name)
+            data = get_from_place(context.store, item.name)
             if not name_matches(item.name.rpartition("/")[2], digest(data)):
                 raise DamagedObjectError(f"{item.name} does not have the bytes it was stored with.")
             sealed = decode_record(data)

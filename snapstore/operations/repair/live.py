@@ -35,12 +35,14 @@ def sealing(sources: Sequence[str], here: Mapping[DossierId, tuple[DossierContex
             excludes = next((item.text.excludes for item in history.manifests if item.text is not None), ())
             chosen.setdefault(dossier.id, (dossier, excludes, []))[2].append(path)
 
-    def seal(context: RepositoryContext, meter: Meter) -> dict[str, int]:
+    def seal(context: RepositoryContext, meter: Meter) -> tuple[dict[str, int], int]:
         relied: dict[str, int] = {}
+        added = 0
         for dossier, excludes, paths in chosen.values():
-            packs, _ = save_again(dossier, paths, excludes, context.index(refresh=False).index, meter)
+            packs, size = save_again(dossier, paths, excludes, context.index(refresh=False).index, meter)
             relied.update(packs)
-        return relied
+            added += size
+        return relied, added
 
     return seal
 

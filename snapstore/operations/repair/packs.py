@@ -39,8 +39,9 @@ from .survey import Survey
 
 _AT_ONCE: Final = 1024
 
-SealLive = Callable[[RepositoryContext, Meter], dict[str, int]]
-"""Stores what live files give of the blobs that are lost; returns the packs that hold it, with sizes."""
+SealLive = Callable[[RepositoryContext, Meter], tuple[dict[str, int], int]]
+"""Stores what live files give of the blobs that are lost; returns the packs that hold it, with sizes, and the bytes
+that were added."""
 
 
 @dataclass(slots=True)
@@ -149,7 +150,9 @@ class PackMender:
                 self._look()
             self.added_bytes += writer.stored_bytes
         if self.lost and seal_live is not None:
-            self.relied.update(seal_live(self._context, self._meter))
+            relied, added = seal_live(self._context, self._meter)
+            self.relied.update(relied)
+            self.added_bytes += added
             self._look()
 
     def _look(self) -> None:

@@ -83,6 +83,8 @@ class Survey:
     bad_packs: dict[str, str] = field(default_factory=dict)
     indexed: set[str] = field(default_factory=set)
     """Packs that a whole index object names."""
+    condemned: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Packs by condemn object that can be read."""
     gone: dict[str, int] = field(default_factory=dict)
     """Those of them that are not listed: pruned since, or lost."""
 
@@ -243,7 +245,8 @@ class _Look:
             raise TamperedError(f"{name} was not written by this repository's owners.")
 
     def _take_condemn(self, name: str, data: bytes) -> None:
-        decode_condemn(self._catalogue.key_of(data, name), self._catalogue.repository_id, data)
+        note = decode_condemn(self._catalogue.key_of(data, name), self._catalogue.repository_id, data)
+        self._survey.condemned[name] = note.packs
 
     def _take_session(self, name: str, data: bytes) -> None:
         decode_session(self._catalogue.key_of(data, name), self._catalogue.repository_id, data)

@@ -63,6 +63,9 @@ def remedies_for_single(scene: Scene) -> Iterator[Remedy | str]:
     survey = scene.survey
     for name in small_objects(survey, SESSIONS):
         yield Remedy.removing(scene.context, name, "a note that pins nothing")
+    for name, packs in sorted(survey.condemned.items()):
+        if survey.packs.keys().isdisjoint(packs):
+            yield Remedy.removing(scene.context, name, "all packs that it condemned are gone")
     for folder in (CONFIG, DOSSIERS, RECORDS):
         for name in small_objects(survey, folder):
             place = scene.second_place(name)

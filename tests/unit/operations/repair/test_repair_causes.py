@@ -2,110 +2,54 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 
-import snapstore
 from snapstore.errors import InputError
 from snapstore.format.names import pack_path
 from snapstore.format.pack import BlobKind
-from snapstore.stores.memory import MemoryStore
-from snapstore.types import CopyMode
-from snapstore.upkeep_types import CheckOptions, RepairPlan, RepairReport
+from snapstore.upkeep_types import CheckOptions
 
 
-def replace(store: Any, name: str, data: bytes) -> None:
-    store.delete(name)
-    store.put(name, data)
-
-
-def flipped(data: bytes, at: int = -1) -> bytes:
-    at = len(data) // 2 if at < 0 else at
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def flip(store: Any, name: str, at: int = -1) -> None:
-    replace(store, name, flipped(store.get(name), at))
-
-
-def filled(lab: Any) -> tuple[snapstore.Dossier, dict[str, Any]]:
-    """Two snapshots of files of every kind; what the last one holds."""
-    for number in range(30):
-        lab.write(f"notes/note {number:02}", random.Random(number).randbytes(500 * number))
-    lab.write("large", random.Random(77).randbytes(2_500_000))
-    dossier = lab.dossier()
-    dossier.snapshot(lab.source)
-    lab.write("later", random.Random(78).randbytes(400_000))
-    dossier.snapshot(lab.source)
-    return dossier, lab.facts()
-
-
-def repaired(repository: snapstore.Repository, **more: Any) -> tuple[RepairPlan, RepairReport]:
-    plan = repository.plan_repair(**more)
-    return plan, repository.repair(plan, **more)
-
-
-def assert_whole(lab: Any, facts: dict[str, Any]) -> None:
-    """Nothing is left to repair, a check finds no damage, and a new station restores everything."""
-    repository = lab.open()
-    plan = repository.plan_repair()
-    assert (plan.steps, plan.unhealable, plan.hurt) == ((), (), ())
-    report = repository.check(CheckOptions(read_data=True), record=False)
-    assert [finding for finding in report.findings if finding.is_damage] == []
-    assert report.whole
-    lab.assert_restores(lab.unlocked("another"), facts, "latest")
-
-
-def twin_of(lab: Any) -> MemoryStore:
-    """The store of a twin that has everything."""
-    store = MemoryStore()
-    from snapstore.operations.copy.destination import _make_twin
-
-    _make_twin(lab.dossier()._context.repository, store).close()
-    lab.open().copy_to(lab.open(store=store), mode=CopyMode.TWIN)
-    return store
-
-
-def test_nothing_to_repair(lab: Any) -> None:
-    _, facts = filled(lab)
+def test_nothing_to_repair(lab: Any, harm: Any) -> None:
+    _, facts = harm.filled(lab)
     before = lab.names("")
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
     assert [name for name in lab.names("") if not name.startswith("dossiers")] == [
         name for name in before if not name.startswith("dossiers")
     ]
 
 
-@pytest.mark.parametrize("harm", ["flip", "truncate", "delete"])
-def test_an_index_is_made_again(lab: Any, harm: str) -> None:
-    dossier, facts = filled(lab)
+@pytest.mark.parametrize("way", ["flip", "truncate", "delete"])
+def test_an_index_is_made_again(lab: Any, harm: Any, way: str) -> None:
+    dossier, facts = harm.filled(lab)
     names = lab.names("index")
     for name in names:
-        if harm == "delete":
+        if way == "delete":
             lab.store.delete(name)
-        elif harm == "flip":
-            flip(lab.store, name)
+        elif way == "flip":
+            harm.flip(lab.store, name)
         else:
-            replace(lab.store, name, lab.store.get(name)[:-5])
-    plan, report = repaired(dossier.repository)
-    if harm != "delete":  # few packs without an index cost little
+            harm.replace(lab.store, name, lab.store.get(name)[:-5])
+    plan, report = harm.repaired(dossier.repository)
+    if way != "delete":  # few packs without an index cost little
         assert {(step.code, step.object_name) for step in plan.steps} == {("rebuild_index", name) for name in names}
         assert report.done == plan.steps
         assert not set(names) & set(lab.names("index"))
         assert lab.names("index")
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
-def test_an_index_that_says_something_else_than_the_packs_is_made_again(lab: Any) -> None:
+def test_an_index_that_says_something_else_than_the_packs_is_made_again(lab: Any, harm: Any) -> None:
     from snapstore.format.index import decode_index, encode_index
 
-    dossier, facts = filled(lab)
+    dossier, facts = harm.filled(lab)
     context = dossier._context.repository
     [first, *_] = lab.names("index")
     packs = decode_index(context.newest_maintenance(), context.config.repository_id, lab.store.get(first))
     wrong = [
-        type(pack)(name=pack.name, pack_size=pack.pack_size, entries_bytes=flipped(pack.entries_bytes, 60))
+        type(pack)(name=pack.name, pack_size=pack.pack_size, entries_bytes=harm.flipped(pack.entries_bytes, 60))
         for pack in packs
     ]
     data = encode_index(context.newest_maintenance(), context.config.repository_id, wrong)
@@ -113,151 +57,132 @@ def test_an_index_that_says_something_else_than_the_packs_is_made_again(lab: Any
 
     lab.store.delete(first)
     name = put_named(lab.store, lambda new: f"index/{new}", data)
-    plan, report = repaired(lab.open())
+    plan, report = harm.repaired(lab.open())
     assert ("rebuild_index", name) in {(step.code, step.object_name) for step in plan.steps}
     assert report.failed == ()
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
 @pytest.mark.parametrize("folder", ["snapshots", "ok"])
-@pytest.mark.parametrize("harm", ["flip", "empty", "delete"])
-def test_a_manifest_comes_back_from_its_copy(lab: Any, folder: str, harm: str) -> None:
-    dossier, facts = filled(lab)
+@pytest.mark.parametrize("way", ["flip", "empty", "delete"])
+def test_a_manifest_comes_back_from_its_copy(lab: Any, harm: Any, folder: str, way: str) -> None:
+    dossier, facts = harm.filled(lab)
     count = len(lab.names("snapshots"))
     for name in lab.names(folder):
-        if harm == "delete":
+        if way == "delete":
             lab.store.delete(name)
-        elif harm == "flip":
-            flip(lab.store, name)
+        elif way == "flip":
+            harm.flip(lab.store, name)
         else:
-            replace(lab.store, name, b"")
-    if (folder, harm) == ("ok", "delete"):
+            harm.replace(lab.store, name, b"")
+    if (folder, way) == ("ok", "delete"):
         dossier.repository.close()
-    plan, report = repaired(lab.open())
+    plan, report = harm.repaired(lab.open())
     assert {step.code for step in plan.steps} == {"restore_copy"}
     assert report.failed == ()
     assert len(lab.names("snapshots")) == len(lab.names("ok")) == count
     assert all(item.confirmed for item in lab.dossier().list())
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
-def test_a_forgotten_manifest_does_not_come_back(lab: Any) -> None:
-    dossier, _ = filled(lab)
+def test_a_forgotten_manifest_does_not_come_back(lab: Any, harm: Any) -> None:
+    dossier, _ = harm.filled(lab)
     first = dossier.list()[-1]
     kept = {name: lab.store.get(name) for folder in ("snapshots", "ok") for name in lab.names(folder)}
     dossier.forget(snapshots=[first])
     gone = [name for name in kept if name.startswith("ok/") and name not in lab.names("ok")]
     for name in gone:
         lab.store.put(name, kept[name])  # as if the forget had been interrupted
-    plan, _ = repaired(lab.open())
+    plan, _ = harm.repaired(lab.open())
     assert [step for step in plan.steps if step.code == "restore_copy"] == []
     assert [item.id for item in lab.dossier().list()] == [item.id for item in dossier.list()]
 
 
-def test_config_and_keyset_come_back_from_a_second_copy(lab: Any) -> None:
+def test_config_and_keyset_come_back_from_a_second_copy(lab: Any, harm: Any) -> None:
     from snapstore.blobs.naming import put_named
 
-    _, facts = filled(lab)
-    twin = lab.open(store=twin_of(lab))
+    _, facts = harm.filled(lab)
+    twin = lab.open(store=harm.twin_of(lab))
     for name in [*lab.names("config"), *lab.names("dossiers")]:
         data = lab.store.get(name)
         folder = name.rpartition("/")[0]
         if folder == "config":
             put_named(lab.store, lambda new, folder=folder: f"{folder}/{new}", data)
-        flip(lab.store, name)
-    plan, report = repaired(lab.open(), twin=twin)
+        harm.flip(lab.store, name)
+    plan, report = harm.repaired(lab.open(), twin=twin)
     assert {step.object_name.split("/")[0] for step in plan.steps} >= {"config", "dossiers"}
     assert report.failed == ()
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
-def test_session_notes_that_are_damaged_go(lab: Any) -> None:
+def test_session_notes_that_are_damaged_go(lab: Any, harm: Any) -> None:
     from snapstore.operations.snapshot.publish import put_session_note
 
-    dossier, facts = filled(lab)
+    dossier, facts = harm.filled(lab)
     name = put_session_note(dossier._context)
-    flip(lab.store, name)
-    plan, _ = repaired(lab.open())
+    harm.flip(lab.store, name)
+    plan, _ = harm.repaired(lab.open())
     assert [(step.code, step.object_name) for step in plan.steps] == [("remove_damaged", name)]
     assert lab.names("sessions") == []
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
 # --- packs ---------------------------------------------------------------------------------------------------------
 
 
-def spoil_packs(
-    lab: Any, dossier: snapstore.Dossier, *, kind: BlobKind, share: float = 0.3, seed: int = 1
-) -> list[str]:
-    """Change a byte in some blobs of a kind; the packs that were hit."""
-    chance = random.Random(seed)
-    index = dossier._context.repository.index(refresh=True).index
-    hit = []
-    for name, _, _ in list(index.packs()):
-        data = bytearray(lab.store.get(pack_path(name)))
-        entries = [entry for entry in index.entries(name) if entry.kind == kind and chance.random() < share]
-        for entry in entries:
-            data[entry.offset + entry.child_size + 20] ^= 1
-        if entries:
-            replace(lab.store, pack_path(name), bytes(data))
-            hit.append(name)
-    assert hit
-    return hit
-
-
 @pytest.mark.parametrize("kind", list(BlobKind))
-def test_damaged_blobs_are_healed_from_a_twin(lab: Any, kind: BlobKind) -> None:
-    dossier, facts = filled(lab)
-    twin = lab.open(store=twin_of(lab))
-    hit = spoil_packs(lab, dossier, kind=kind)
+def test_damaged_blobs_are_healed_from_a_twin(lab: Any, harm: Any, kind: BlobKind) -> None:
+    dossier, facts = harm.filled(lab)
+    twin = lab.open(store=harm.twin_of(lab))
+    hit = harm.spoil_packs(lab, dossier, kind=kind)
     assert not lab.open().check(CheckOptions(read_data=True), record=False).whole
     alone = lab.open().plan_repair()
     assert alone.hurt
     assert alone.unhealable
-    plan, report = repaired(lab.open(), twin=twin)
+    plan, report = harm.repaired(lab.open(), twin=twin)
     assert {step.object_name for step in plan.steps} == {*(pack_path(name) for name in hit), ""}
     assert (plan.unhealable, plan.hurt) == ((), ())
     assert (report.failed, report.hurt) == ((), ())
     assert not {pack_path(name) for name in hit} & set(lab.names("packs"))
     assert lab.names("condemn") == []
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
 @pytest.mark.parametrize("kind", list(BlobKind))
-def test_deleted_packs_are_healed_from_a_twin(lab: Any, kind: BlobKind) -> None:
-    dossier, facts = filled(lab)
-    twin = lab.open(store=twin_of(lab))
+def test_deleted_packs_are_healed_from_a_twin(lab: Any, harm: Any, kind: BlobKind) -> None:
+    dossier, facts = harm.filled(lab)
+    twin = lab.open(store=harm.twin_of(lab))
     index = dossier._context.repository.index(refresh=True).index
     for name, _, _ in list(index.packs()):
         if index.entries(name)[0].kind == kind:
             lab.store.delete(pack_path(name))
-    plan, report = repaired(lab.open(), twin=twin)
+    plan, report = harm.repaired(lab.open(), twin=twin)
     assert "heal_blob" in {step.code for step in plan.steps}
     assert (report.failed, report.hurt) == ((), ())
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
-def test_damaged_blobs_are_healed_from_the_live_files(lab: Any) -> None:
-    dossier, facts = filled(lab)
-    spoil_packs(lab, dossier, kind=BlobKind.DATA, share=0.5)
-    spoil_packs(lab, dossier, kind=BlobKind.TREE, share=0.3)
-    plan, report = repaired(lab.open(), sources=[lab.source])
+def test_damaged_blobs_are_healed_from_the_live_files(lab: Any, harm: Any) -> None:
+    dossier, facts = harm.filled(lab)
+    harm.spoil_packs(lab, dossier, kind=BlobKind.DATA, share=0.5)
+    harm.spoil_packs(lab, dossier, kind=BlobKind.TREE, share=0.3)
+    plan, report = harm.repaired(lab.open(), sources=[lab.source])
     assert plan.steps
     assert report.hurt == () or all(item.snapshot_id != dossier.list()[0].id for item in report.hurt)
     lab.assert_restores(lab.unlocked("another"), facts, "latest")
 
 
-def test_files_that_no_snapshot_saved_heal_nothing(lab: Any) -> None:
-    dossier, _ = filled(lab)
+def test_files_that_no_snapshot_saved_heal_nothing(lab: Any, harm: Any) -> None:
+    dossier, _ = harm.filled(lab)
     dossier.repository.create_dossier("second", secret=lab.secret and "another secret here")
     with pytest.raises(InputError, match="has saved"):
         lab.open().plan_repair(sources=[lab.folder])
 
 
-def test_what_cannot_be_healed_is_named_and_the_rest_is_kept(lab: Any) -> None:
-    dossier, _ = filled(lab)
-    hit = spoil_packs(lab, dossier, kind=BlobKind.DATA, share=0.1)
-    plan, report = repaired(lab.open())
+def test_what_cannot_be_healed_is_named_and_the_rest_is_kept(lab: Any, harm: Any) -> None:
+    dossier, _ = harm.filled(lab)
+    hit = harm.spoil_packs(lab, dossier, kind=BlobKind.DATA, share=0.1)
+    plan, report = harm.repaired(lab.open())
     newest = {item.id for item in dossier.list()}
     assert {item.snapshot_id for item in plan.hurt} <= newest
     assert plan.hurt == report.hurt != ()
@@ -265,7 +190,7 @@ def test_what_cannot_be_healed_is_named_and_the_rest_is_kept(lab: Any) -> None:
     condemned = lab.names("condemn")
     assert len(condemned) == 1
     assert {pack_path(name) for name in hit} <= set(lab.names("packs"))
-    again, second = repaired(lab.open())
+    again, second = harm.repaired(lab.open())
     assert second.added_bytes == 0
     assert lab.names("condemn") == condemned
     assert {item.snapshot_id for item in again.hurt} == {item.snapshot_id for item in plan.hurt}
@@ -274,25 +199,25 @@ def test_what_cannot_be_healed_is_named_and_the_rest_is_kept(lab: Any) -> None:
     lab.assert_restores(lab.unlocked("another"), lab.facts(), "latest")
 
 
-def test_snapshots_that_are_gone_come_from_a_twin(lab: Any) -> None:
-    dossier, facts = filled(lab)
-    twin = lab.open(store=twin_of(lab))
+def test_snapshots_that_are_gone_come_from_a_twin(lab: Any, harm: Any) -> None:
+    dossier, facts = harm.filled(lab)
+    twin = lab.open(store=harm.twin_of(lab))
     newest = dossier.list()[0]
     for folder in ("snapshots", "ok"):
         for name in lab.names(folder):
-            flip(lab.store, name)
-    plan, report = repaired(lab.open(), twin=twin)
+            harm.flip(lab.store, name)
+    plan, report = harm.repaired(lab.open(), twin=twin)
     assert {step.code for step in plan.steps} == {"restore_copy"}
     assert report.failed == ()
     assert lab.dossier().list()[0].id == newest.id
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
 # --- quarantine ----------------------------------------------------------------------------------------------------
 
 
-def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any) -> None:
-    dossier, facts = filled(lab)
+def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any, harm: Any) -> None:
+    dossier, facts = harm.filled(lab)
     first = dossier.list()[-1]
     names = [
         name
@@ -302,14 +227,14 @@ def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any) -> None:
         for name in manifest.names
     ]
     for name in names:
-        flip(lab.store, name)
+        harm.flip(lab.store, name)
     plan = lab.open().plan_repair()
     assert plan.steps == ()
     assert {item.object_name for item in plan.unhealable} >= set(names)
     missing = [item.object_name for item in plan.unhealable if item.code == "snapshot_missing"]
     with pytest.raises(InputError, match="cannot be set aside"):
         lab.open().plan_repair(quarantine=[lab.names("ok")[0] if lab.names("ok")[0] not in names else "nothing"])
-    plan, report = repaired(lab.open(), quarantine=[*names, *missing])
+    plan, report = harm.repaired(lab.open(), quarantine=[*names, *missing])
     assert {step.code for step in plan.steps} == {"quarantine"}
     assert report.failed == ()
     assert set(names) <= {*lab.names("snapshots"), *lab.names("ok")}
@@ -322,19 +247,19 @@ def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any) -> None:
     lab.dossier().snapshot(lab.source)
 
 
-def test_a_condemn_object_that_nobody_can_read_is_set_aside_and_goes(lab: Any) -> None:
+def test_a_condemn_object_that_nobody_can_read_is_set_aside_and_goes(lab: Any, harm: Any) -> None:
     from snapstore.operations.repair.retiring import _condemn
 
-    dossier, facts = filled(lab)
+    dossier, facts = harm.filled(lab)
     name = _condemn(dossier._context.repository, ["0" * 32])
-    flip(lab.store, name)
+    harm.flip(lab.store, name)
     plan = lab.open().plan_repair()
     assert [item.object_name for item in plan.unhealable] == [name]
-    _, report = repaired(lab.open(), quarantine=[name])
+    _, report = harm.repaired(lab.open(), quarantine=[name])
     assert report.failed == ()
     assert lab.names("condemn") == []
     lab.dossier().snapshot(lab.source)
-    assert_whole(lab, facts)
+    harm.assert_whole(lab, facts)
 
 
 def history_of(dossier: Any) -> list[Any]:
