@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from far_store import FarStore
 
 import snapstore
 from snapstore.crypto.derivation import digest
@@ -90,6 +91,15 @@ def test_the_record_goes_first_then_the_ok_copy_then_the_manifest(lab: Any) -> N
     dossier.forget(RetentionPolicy(last=1))
     writes = [(call.operation, call.name.split("/")[0]) for call in store.calls if call.operation in {"put", "delete"}]
     assert writes == [("put", "records"), ("delete", "ok"), ("delete", "snapshots")]
+
+
+def test_on_a_server_many_go_at_a_time_and_still_ok_copies_first(lab: Any) -> None:
+    take(lab, 9)
+    far = FarStore(lab.store, seconds=0.0)
+    assert len(lab.dossier(store=far).forget(RetentionPolicy(last=1)).forgotten) == 8
+    folders = [name.split("/")[0] for name in far.names("delete")]
+    assert folders == ["ok"] * 8 + ["snapshots"] * 8
+    assert lab.dossier().review().missing == ()
 
 
 def test_by_name(lab: Any) -> None:
