@@ -259,6 +259,16 @@ class Repository:
 
         return add_parity(self._context, Meter(progress, cancel))
 
+    def lend_config_to(self, medium: PathLike, *, options: StoreOptions | None = None) -> None:
+        """Give another medium of this repository, which has lost its configuration, a new one: then it opens again.
+
+        It has a new medium id from then on. Raises InputError where a whole configuration is, or where nothing shows
+        that the medium is of this repository; StoreError. Repair it next, and copy to it.
+        """
+        from ..operations.repair import lend_config
+
+        lend_config(self._context, medium, options)
+
     def close(self) -> None:
         """Let go of the store. Closing twice does no harm."""
         self._context.close()

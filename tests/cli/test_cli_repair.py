@@ -75,3 +75,30 @@ def test_files_that_are_partly_lost_come_back_with_zeros(damaged: Any, tmp_path:
         assert "photo.jpg" in result.err
         assert (target / "photo.jpg").read_bytes() != photo
     assert (target / "stock.txt").read_bytes() == (damaged.files / "stock.txt").read_bytes()
+
+
+def test_a_medium_without_a_config_gets_one_from_its_twin(fresh: Any, tmp_path: Path) -> None:
+    fresh.run("snapshot", fresh.files).done()
+    twin = tmp_path / "twin"
+    fresh.run("copy", "--to", twin, "--twin").done()
+    [config] = Path(fresh.repo).glob("config/*")
+    config.write_bytes(config.read_bytes()[:-1])
+    assert fresh.run("list").code == 13
+    plan = fresh.run("repair", "--from", twin)
+    assert plan.code == 13
+    assert "restore_copy" in plan.out
+    assert list(Path(fresh.repo).glob("config/*")) == [config]
+    assert fresh.run("repair", "--from", twin, "--apply").code == 0
+    assert "Nothing to repair." in fresh.run("repair").done().out
+    assert fresh.run("list").done().out == fresh.run("list", repo=twin).done().out
+    refused = fresh.run("repair", "--from", tmp_path / "nothing")
+    assert refused.code == 10
+
+
+def test_a_foreign_place_gets_no_config(fresh: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "snapshots").mkdir(parents=True)
+    refused = fresh.run("repair", "--from", fresh.repo, "--apply", repo=other)
+    assert refused.code == 2
+    assert "Nothing in" in refused.err
+    assert not (other / "config").exists() or not list((other / "config").iterdir())

@@ -9,14 +9,19 @@ that there is something to be done and it was not asked for.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
+from ...errors import DamageError, RepositoryNotFoundError
 from ...upkeep_types import Finding, HurtSnapshot, RepairPlan, RepairReport
 from ..context import Session, global_options
 from ..exit_codes import ExitCode
 from ..output import count, human_size, local_time, printable
 from ..progress import MODES, show_progress
+
+if TYPE_CHECKING:
+    from ... import Repository
 
 
 @click.command("repair")
@@ -36,8 +41,10 @@ def command(
     progress: str,
 ) -> int:
     """Mend what is damaged from what is left, a twin, or the files themselves."""
-    repository = session.repository()
     address = None if twin is None else session.access.address(twin)
+    repository = _opened(session, address, do_it=do_it)
+    if repository is None:
+        return int(ExitCode.DAMAGE)
     options = replace(session.access.options(), read_only=True) if twin is not None else None
     with show_progress(progress, session.output) as shown, session.interruption.patience() as cancel:
         plan = repository.plan_repair(
@@ -56,6 +63,26 @@ def command(
             cancel=cancel,
         )
     return _tell_report(session, report)
+
+
+def _opened(session: Session, twin: str | None, *, do_it: bool) -> Repository | None:
+    """Return the repository; one without a whole config gets a new one first, if that is to be done."""
+    try:
+        return session.repository()
+    except (DamageError, RepositoryNotFoundError):
+        if twin is None or not session.url():
+            raise
+    from ... import open as open_repository
+
+    options = session.access.options()
+    with open_repository(twin, state_dir=session.state_dir, options=replace(options, read_only=True)) as lender:
+        if not do_it:
+            session.output.line(f"{'restore_copy':16} The configuration is made anew from the twin's.")
+            session.output.summary("1 step; nothing was changed. Add --apply to do this and see what else there is.")
+            return None
+        lender.lend_config_to(session.url(), options=options)
+    session.output.summary("The configuration was made anew from the twin's; the medium has a new id.")
+    return session.repository()
 
 
 def _tell_plan(session: Session, plan: RepairPlan) -> int:
