@@ -48,7 +48,7 @@ from .keysets import (
     reopen,
     stations_of,
 )
-from .records import put_record
+from .records import put_record, signed_records
 
 _NAME_MAX_CODE_POINTS = 200
 
@@ -247,18 +247,30 @@ def rename_dossier(dossier: DossierContext, name: str, opened: OpenedKeyset) -> 
     return keep(context, publish(context, opened, rename))
 
 
-def remove_dossier(dossier: DossierContext) -> None:
+def remove_dossier(dossier: DossierContext, secret: str | None) -> None:
     """Remove the dossier from this store: record, ok, manifests, keysets, in the order that no repair can undo by half.
 
-    Its packs stay until a prune; without the keyset nobody can open them.
+    Its packs stay until a prune; without the keyset nobody can open them. A removal of this station that broke off
+    after the keysets were gone is brought to its end; its secret was asked for then. Raises as `open_private`.
     """
     context = dossier.repository
-    put_record(dossier, RecordType.DOSSIER_REMOVED, mandatory=True, payload={})
+    if not _keys_are_removed(dossier):
+        open_private(dossier, secret)
+        put_record(dossier, RecordType.DOSSIER_REMOVED, mandatory=True, payload={})
     folder = dossier_folder(dossier.id)
     for prefix in (f"ok/{folder}", f"snapshots/{folder}", f"dossiers/{folder}"):
         for item in list(context.store.list(prefix)):
             context.store.delete(item.name)
     context.state.update_keys(context.config.repository_id, lambda held: held.without_dossier(dossier.id))
+
+
+def _keys_are_removed(dossier: DossierContext) -> bool:
+    """Tell whether this station began to remove the dossier and got as far as its keysets."""
+    context = dossier.repository
+    if any(True for _ in context.store.list(f"dossiers/{dossier_folder(dossier.id)}")):
+        return False
+    own: dict[bytes, StationRecord] = {context.state.station.id: this_station(context, 0)}
+    return any(True for _ in signed_records(dossier, (RecordType.DOSSIER_REMOVED,), own, []))
 
 
 def check_name(name: str) -> None:
@@ -318,9 +330,7 @@ def _note_if_older(context: RepositoryContext, opened: OpenedKeyset, newest: Sto
 
 def _nothing_to_open(context: RepositoryContext) -> SnapstoreError:
     """Return the error for a repository without a whole keyset: it is new, or damaged."""
-    problems: list[Problem] = []
-    read_keysets(context, problems)
-    if problems or any(True for _ in context.store.list("snapshots")):
+    if any(True for folder in ("snapshots", "ok") for _ in context.store.list(folder)):
         return DamagedObjectError(
             "The keys of the dossiers are damaged or gone from this medium, so no secret can open them here. "
             "Try another medium of this repository.",

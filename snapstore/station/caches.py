@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class CopiedPair:
 _CHECK_BYTES = 16
 _OWNER = b""  # no folder has an empty path: here stands the id of the snapshot that the cache belongs to
 _ID = re.compile(r"[0-9a-f]{32}")
+_NAME = re.compile(rb"(snapshots|ok)/[0-9a-z]{1,32}/[0-9a-z]{1,32}")
 _NEW_CACHE = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
 CREATE TABLE folders (path BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; BEGIN
@@ -159,7 +160,7 @@ class MediumCache:
                 packs=dict(record[3]),
                 source_entries={os.fsdecode(path): count for path, count in record[4]},
             )
-        except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
+        except (DamageError, UnsupportedFormatError, OSError, LookupError, TypeError, ValueError):
             return None
 
     def folders(self, last: LastSnapshot | None) -> FolderCache:
@@ -170,10 +171,18 @@ class MediumCache:
         return cache
 
     @contextlib.contextmanager
-    def running(self, snapshot_id: SnapshotId) -> Iterator[None]:
-        """Show other runs of this station that this snapshot is being made. StationStateError if that cannot be."""
-        with running_mark(self._running(snapshot_id)):
-            yield
+    def running(self, snapshot_id: SnapshotId) -> Iterator[Callable[[str], None]]:
+        """Show other runs of this station that this snapshot is being made. StationStateError if that cannot be.
+
+        Gives a function that takes note of the name of an object that is about to be put.
+        """
+        with running_mark(self._running(snapshot_id)) as mark:
+
+            def note(name: str) -> None:
+                with contextlib.suppress(OSError):  # without it, what is left is called damaged, and no more
+                    os.write(mark.fileno(), f"{name}\n".encode())
+
+            yield note
 
     def broken_off(self) -> tuple[SnapshotId, ...]:
         """Return the snapshots that runs of this station began here and did not finish; none that is being made."""
@@ -181,6 +190,14 @@ class MediumCache:
         return tuple(
             SnapshotId(bytes.fromhex(path.stem)) for path in marks if _ID.fullmatch(path.stem) and not is_running(path)
         )
+
+    def names_begun(self, snapshot_id: SnapshotId) -> tuple[str, ...]:
+        """Return the names that a run which did not end took note of, in order."""
+        try:
+            lines = self._running(snapshot_id).read_bytes().splitlines()
+        except OSError:
+            return ()
+        return tuple(line.decode() for line in lines if _NAME.fullmatch(line))
 
     def forget_broken_off(self, snapshot_id: SnapshotId) -> None:
         """Take away what tells of a run that broke off."""
@@ -257,7 +274,7 @@ def copied_pair(cache: MediumCache) -> CopiedPair | None:
             root=PlainHash(record[2]),
             packs=dict(record[3]),
         )
-    except (DamageError, UnsupportedFormatError, OSError, KeyError, TypeError, ValueError):
+    except (DamageError, UnsupportedFormatError, OSError, LookupError, TypeError, ValueError):
         return None
 
 

@@ -14,6 +14,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import DamagedObjectError, StationStateError
 
@@ -77,16 +78,16 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_mark(path: Path) -> Iterator[None]:
+def running_mark(path: Path) -> Iterator[BinaryIO]:
     """Hold `path` locked for as long as the block runs. It is removed only if the block ends well: what is left and not
-    held tells of a run that did not."""
+    held tells of a run that did not, with what the block wrote into it."""
     with state_errors(path.parent):
         make_private_folder(path.parent)
         file = open(path, "a+b")  # noqa: SIM115  closed below; its errors are told, those of the block are not ours
     with file:
         _lock(file.fileno(), wait=True)  # at most as long as somebody's look at whether it is held
         try:
-            yield
+            yield file
         finally:
             _unlock(file.fileno())
     with contextlib.suppress(OSError):

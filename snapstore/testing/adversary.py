@@ -102,6 +102,8 @@ class Medium:
     objects: MemoryStore
     temporaries: set[str] = field(default_factory=set)
     """Their names, of all stations; what is in them nobody asks."""
+    torn: set[str] = field(default_factory=set)
+    """The names of objects that were left without their end."""
     late: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     operations: int = 0
     changes: int = 0

@@ -200,6 +200,7 @@ class SimulatedStore(StoreWrapper):
         )
         if outcome == "torn":
             content = content[: draws.randrange(max(len(content), 1))]
+            self._medium.torn.add(name)
         if kind.temporaries and draws.random() < 0.5:
             self._new_temporary()
         self._take_effect(event, outcome, lambda: self.inner.put(name, content))

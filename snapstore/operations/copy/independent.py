@@ -95,10 +95,10 @@ def copy_sealed_anew(
         for manifest in lacking:
             tally.take(dossier, manifest, SnapshotId(b"") if there is None else copy_id(there, manifest))
         return
+    drop_old_notes(there)  # also where nothing is lacking: what a dead copy left
     if lacking:
         claim_medium(destination)
         check_may_write(there)
-        drop_old_notes(there)
         with dropping_notes(there) as notes:
             notes.append(put_session_note(there))
             _Run(unlocked, there, held, tally).run(lacking, history)

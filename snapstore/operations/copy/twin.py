@@ -154,11 +154,12 @@ class _Run:
         """Copy everything, publish it, and say so in a record."""
         first = self._parts[0].dossier
         with dropping_notes(first if self._destination is None else in_destination(first, self._destination)) as notes:
-            busy = [part.there for part in self._parts if part.there is not None and part.manifests]
-            if busy and not self._tally.dry_run:
-                drop_old_notes(busy[0])  # those of all dossiers, so before the first new one
-                for there in busy:
-                    notes.append(put_session_note(there))
+            parts = [(part.there, part.manifests) for part in self._parts if part.there is not None]
+            if parts and not self._tally.dry_run:
+                drop_old_notes(parts[0][0])  # those of all dossiers, so before the first new one; also if none comes
+                for there, lacking in parts:
+                    if lacking:
+                        notes.append(put_session_note(there))
             if any(part.manifests for part in self._parts):
                 self._copy()
             if not self._tally.dry_run:

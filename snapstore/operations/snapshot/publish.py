@@ -12,12 +12,13 @@ import getpass
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..._version import __version__
 from ...blobs.catalogue import list_packs, read_condemned
 from ...blobs.naming import put_named
+from ...crypto.derivation import digest
 from ...crypto.entropy import random_bytes
 from ...errors import (
     DamagedObjectError,
@@ -29,7 +30,7 @@ from ...errors import (
 )
 from ...format.envelope import Envelope
 from ...format.manifest import Manifest, ManifestFacts, ManifestText, SealedManifest, decode_manifest, encode_manifest
-from ...format.names import dossier_folder, dossier_path, object_path
+from ...format.names import dossier_folder, dossier_path, name_matches, object_path
 from ...format.notes import SessionNote, decode_session, encode_session
 from ...stores.protocol import lanes_of
 from ...types import BlobId, PlainHash, Problem, SnapshotId, SnapshotKind
@@ -37,8 +38,15 @@ from ..clock import zone_minutes
 from ..context import DossierContext
 from ..history import History, history_look
 
+Note = Callable[[str], None]
+"""Remembers the full name of an object that is about to be put."""
+
 _LAST_SECONDS = 3.0  # for what is nice to have done when all else has failed
 _TEXTS_KEPT = 1000  # sources and patterns that a manifest repeats; they are for people
+
+
+def _no_note(name: str) -> None:
+    """What is torn will be called damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +153,9 @@ def drop_old_notes(dossier: DossierContext) -> None:
                 drop(dossier, [item.name])
 
 
-def put_manifest(dossier: DossierContext, draft: Draft, history: History, generation: int) -> Published:
+def put_manifest(
+    dossier: DossierContext, draft: Draft, history: History, generation: int, note: Note = _no_note
+) -> Published:
     """Sign the manifest and put it into snapshots/."""
     context = dossier.repository
     origin = draft.origin or Origin(zone_minutes=zone_minutes(), host=platform.node(), user=_user())
@@ -198,7 +208,7 @@ def put_manifest(dossier: DossierContext, draft: Draft, history: History, genera
             "The snapshot's record did not come back as it was written.", code="verification_failed"
         )
     opened.open_text(keys)
-    return Published(put_copy(dossier, "snapshots", data), data, opened, facts, text)
+    return Published(put_copy(dossier, "snapshots", data, note), data, opened, facts, text)
 
 
 def look(dossier: DossierContext, relied: dict[str, int]) -> set[str]:
@@ -223,9 +233,23 @@ def see_manifest(dossier: DossierContext, published: Published) -> None:
         )
 
 
-def put_copy(dossier: DossierContext, folder: str, data: bytes) -> str:
-    """Put a manifest's bytes under a new name; returns the name."""
-    return put_named(dossier.repository.store, lambda name: dossier_path(folder, dossier.id, name), data)
+def put_copy(dossier: DossierContext, folder: str, data: bytes, note: Note = _no_note) -> str:
+    """Put a manifest's bytes under a new name; returns the name. `note` is called with each name before it is used."""
+
+    def named(name: str) -> str:
+        path = dossier_path(folder, dossier.id, name)
+        note(path)
+        return path
+
+    return put_named(dossier.repository.store, named, data)
+
+
+def drop_torn(dossier: DossierContext, names: Sequence[str]) -> None:
+    """Delete those of our own manifests, put by a run that died or had no answer, that are there without their end."""
+    for name in names:
+        with contextlib.suppress(ObjectNotFoundError):
+            if not name_matches(name.rpartition("/")[2], digest(dossier.repository.store.get(name))):
+                drop(dossier, [name])
 
 
 def drop(dossier: DossierContext, names: Sequence[str]) -> None:

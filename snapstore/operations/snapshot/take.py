@@ -40,9 +40,11 @@ from .folders import save_root
 from .job import Job, new_job, new_packs
 from .publish import (
     Draft,
+    Note,
     Published,
     drop,
     drop_old_notes,
+    drop_torn,
     dropping_notes,
     first_look,
     look,
@@ -120,6 +122,9 @@ class _Run:
         self.noticed: list[Problem] = []
         self.parity_problems: tuple[Problem, ...] = ()
         self.history = History()
+        self.remember: Note | None = None
+        self.names: list[str] = []
+        """Of the manifests that were put, or may have been."""
         options = request.options
         self.rules = ExcludeRules(
             request.exclude,
@@ -145,7 +150,7 @@ class _Run:
         with contextlib.ExitStack() as marks:  # of all attempts, so that a kill in a later one leaves none forgotten
             for _ in range(_TRIES):
                 snapshot_id = new_snapshot_id()
-                marks.enter_context(self.medium.running(snapshot_id))
+                self.remember = marks.enter_context(self.medium.running(snapshot_id))
                 with self._new_cache() as new_cache:
                     saved = self._save(loaded, last, new_cache, trusted=trusted)
                     published = self._publish(snapshot_id, saved)
@@ -214,18 +219,20 @@ class _Run:
         with history_look(self.dossier):
             generation = read_keyset(self.dossier.repository, self.dossier.id).keyset.generation
             self.history = read_history(self.dossier, self.history)  # again: others may have finished meanwhile
-        return put_manifest(self.dossier, draft, self.history, generation)
+        return put_manifest(self.dossier, draft, self.history, generation, self._note)
 
     def _finish(
         self, saved: _Saved, published: Published, superseded: list[str], new_cache: FolderCache
     ) -> SnapshotReport:
         """Confirm, clean up after earlier runs, and remember."""
-        put_copy(self.dossier, "ok", published.data)
+        confirmation = put_copy(self.dossier, "ok", published.data, self._note)
         with history_look(self.dossier):
             see_manifest(self.dossier, published)
             self._remember(saved, published, new_cache)
             self._look_again(published)
         drop(self.dossier, superseded)
+        counted = {published.name, confirmation, *superseded}
+        drop_torn(self.dossier, [name for name in self.names if name not in counted])
         counts, job = saved.job.counts, saved.job
         return SnapshotReport(
             snapshot=self._snapshot(published),
@@ -239,6 +246,12 @@ class _Run:
             duration_seconds=self.meter.seconds,
             problems=(*job.problems, *self.parity_problems),
         )
+
+    def _note(self, name: str) -> None:
+        """Know a manifest's name before it is put: if it breaks off, this station and nobody else may clear it away."""
+        self.names.append(name)
+        if self.remember is not None:
+            self.remember(name)
 
     def _remember(self, saved: _Saved, published: Published, new_cache: FolderCache) -> None:
         """Keep what the next run reuses. The snapshot is whole already: a full local disk must not make it fail."""
@@ -283,6 +296,9 @@ class _Run:
             item = manifests.get(snapshot_id)
             if item is not None and not item.confirmed:
                 drop(self.dossier, item.names)
+            begun = self.medium.names_begun(snapshot_id)
+            if item is not None or not any(name.startswith("ok/") for name in begun):
+                drop_torn(self.dossier, begun)
             self.medium.forget_broken_off(snapshot_id)
 
     def _snapshot(self, published: Published) -> Snapshot:
