@@ -33,7 +33,7 @@ from ...types import BlobId, DossierId, Problem, SnapshotId
 from ..context import RepositoryContext
 from ..copy.sealed import sealed_dossiers
 from ..history import History, read_history
-from ..records import signed_records
+from ..records import set_aside_by, signed_records
 
 _ADVICE = (
     "Nothing was deleted. See what `snapstore check` says; what cannot be mended, `snapstore repair --quarantine` \
@@ -119,7 +119,7 @@ def _read_dossiers(
             if record.signer.last_number is not None:
                 continue
             if record.type == RecordType.QUARANTINE:
-                roots.quarantined.update(record.facts.names())
+                roots.quarantined.update(set_aside_by(record))
             else:
                 removed = True  # its removal was interrupted, or it came back later
         missing[dossier.id] = set() if removed else set(history.missing)

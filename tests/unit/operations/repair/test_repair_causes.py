@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snapstore.errors import InputError
+from snapstore.errors import InputError, PruneRefusedError
 from snapstore.format.names import pack_path
 from snapstore.format.pack import BlobKind
 from snapstore.upkeep_types import CheckOptions
@@ -228,6 +228,8 @@ def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any, harm: Any) -
     ]
     for name in names:
         harm.flip(lab.store, name)
+    with pytest.raises(PruneRefusedError):
+        lab.open().prune()
     plan = lab.open().plan_repair()
     assert plan.steps == ()
     assert {item.object_name for item in plan.unhealable} >= set(names)
@@ -243,8 +245,27 @@ def test_a_root_that_nobody_can_read_is_set_aside_by_name(lab: Any, harm: Any) -
     assert [item for item in review.problems if item.path in names] == []
     again = lab.open().plan_repair()
     assert (again.steps, again.unhealable) == ((), ())
+    lab.open().prune()
     lab.assert_restores(lab.unlocked("another"), facts, "latest")
     lab.dossier().snapshot(lab.source)
+
+
+def test_a_snapshot_that_was_taken_away_counts_as_forgotten_when_a_person_says_so(lab: Any, harm: Any) -> None:
+    dossier, facts = harm.filled(lab)
+    first = dossier.list()[-1]
+    for manifest in history_of(dossier._context):
+        if manifest.sealed.snapshot_id == first.id:
+            for name in manifest.names:
+                lab.store.delete(name)
+    with pytest.raises(PruneRefusedError, match="no record says"):
+        lab.open().prune()
+    [finding] = lab.open().plan_repair().unhealable
+    assert finding.code == "snapshot_missing"
+    _, report = harm.repaired(lab.open(), quarantine=[finding.object_name])
+    assert [step.code for step in report.done] == ["quarantine"]
+    lab.open().prune()
+    assert lab.dossier().review().missing == ()
+    harm.assert_whole(lab, facts)
 
 
 def test_a_condemn_object_that_nobody_can_read_is_set_aside_and_goes(lab: Any, harm: Any) -> None:
