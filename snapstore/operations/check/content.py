@@ -12,6 +12,7 @@ opened where its pack was read in this check. What does not open is noted, and e
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from ...blobs.index import BlobCopy, BlobIndex, find_prefixes
@@ -100,6 +101,8 @@ class ContentCheck:
         self._opened = BlobMarks()
         self._waiting: dict[DataReference, tuple[str, int]] = {}
         self._waiting_bytes = 0
+        self._workers = ThreadPoolExecutor(1, thread_name_prefix="snapstore-check")
+        self._under_way: Future[list[tuple[DataReference, DamageError]]] | None = None
 
     def walk(self, root: PlainHash) -> None:
         """Go through a snapshot, but for what was gone through before. Raises StoreError, OperationCancelledError."""
@@ -117,8 +120,13 @@ class ContentCheck:
                     waiting.extend(self._take(claim, node))
 
     def finish(self) -> None:
-        """Open what waits, and let go of the store."""
+        """Open what waits."""
         self._open_waiting()
+        self._collect()
+
+    def close(self) -> None:
+        """Let go of the store, whatever waits."""
+        self._workers.shutdown(cancel_futures=True)
         self._reader.close()
 
     # --- nodes ---------------------------------------------------------------------------------------------------
@@ -126,24 +134,21 @@ class ContentCheck:
     def _take(self, claim: Claim, node: Node) -> list[Claim]:
         """Compare a node with what its parent says and with its child list; return what it says of others."""
         nodes, data = list(_nodes_in(claim, node)), list(_data_in(claim, node))
+        own = [item for item in data if not item.shared]
+        shared = [item for item in data if item.shared]
+        itself, *found = self._find([claim.h, *(item.h for item in nodes), *(item.h for item in own)])
+        if shared:
+            found += self._find([item.h for item in shared], shared=True)
         if not _fits(claim, node):
             message = "a part of a tree is not what the part above it says."
-            self._damage("tree_sums_differ", self._find([claim.h])[0], message, lost=False)
-        found = self._find([item.h for item in nodes])
-        for shared in (False, True):
-            some = [item for item in data if item.shared == shared]
-            places = self._find([item.h for item in some], shared=shared)
-            found.extend(places)
-            for item, place in zip(some, places, strict=True):
-                self._check_size(item, place)
-        self._check_children(claim.h, {place.blob_id[:CHILD_PREFIX_BYTES] for place in found})
-        return nodes
-
-    def _check_children(self, plain_hash: PlainHash, wanted: set[bytes]) -> None:
-        (place,) = self._find([plain_hash])
-        if any(not wanted <= listed for listed in self._references.child_lists(place.blob_id)):
+            self._damage("tree_sums_differ", itself, message, lost=False)
+        wanted = {place.blob_id[:CHILD_PREFIX_BYTES] for place in found}
+        if any(not wanted <= listed for listed in self._references.child_lists(itself.copies)):
             message = "a tree refers to more than its child list says: a prune might delete what it needs."
-            self._damage("child_list_differs", place, message, lost=False)
+            self._damage("child_list_differs", itself, message, lost=False)
+        for item, place in zip((*own, *shared), found[len(nodes) :], strict=True):
+            self._check_size(item, place)
+        return nodes
 
     def _check_size(self, item: DataReference, place: _Place) -> None:
         if not place.copies:
@@ -162,8 +167,21 @@ class ContentCheck:
     # --- data ----------------------------------------------------------------------------------------------------
 
     def _open_waiting(self) -> None:
+        """Have what waits opened, in another thread: most of it is done without the interpreter."""
         order = sorted(self._waiting, key=self._waiting.__getitem__)
         self._waiting, self._waiting_bytes = {}, 0
+        self._collect()
+        self._under_way = self._workers.submit(self._open_all, order)
+
+    def _collect(self) -> None:
+        """Wait for what is being opened, and note what did not open."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            for item, error in under_way.result():
+                self._note(item.h, error, shared=item.shared)
+
+    def _open_all(self, order: Sequence[DataReference]) -> list[tuple[DataReference, DamageError]]:
+        failed: list[tuple[DataReference, DamageError]] = []
         for shared in (False, True):
             some: list[DataReference] = []
             size = 0
@@ -172,25 +190,27 @@ class ContentCheck:
                     some.append(item)
                     size += item.size
                 if size >= _LOADED_BYTES_AT_ONCE:
-                    self._open(some, shared=shared)
+                    failed += self._open(some, shared=shared)
                     some, size = [], 0
-            self._open(some, shared=shared)
+            failed += self._open(some, shared=shared)
+        return failed
 
-    def _open(self, some: Sequence[DataReference], *, shared: bool) -> None:
+    def _open(self, some: Sequence[DataReference], *, shared: bool) -> list[tuple[DataReference, DamageError]]:
         if not some:
-            return
-        self._meter.step()
-        for item, found in zip(some, self._reader.load_many([one.h for one in some], shared=shared), strict=True):
-            if isinstance(found, DamageError):
-                self._note(item.h, found, shared=shared)
+            return []
+        found = self._reader.load_many([item.h for item in some], shared=shared)
+        return [(item, error) for item, error in zip(some, found, strict=True) if isinstance(error, DamageError)]
 
     # --- what was found ------------------------------------------------------------------------------------------
 
     def _find(self, plain_hashes: Sequence[PlainHash], *, shared: bool = False) -> list[_Place]:
         """Return the ids of blobs, under the keys under which they are there, and their copies."""
+        domains = self._shared if shared else self._own
         found: list[_Place | None] = [None] * len(plain_hashes)
-        for domain in self._shared if shared else self._own:
+        for domain in domains:
             open_places = [at for at, place in enumerate(found) if place is None or not place.copies]
+            if not open_places:
+                break
             ids = [domain.address(plain_hashes[at])[0] for at in open_places]
             copies = find_prefixes(self._index, [blob_id[:CHILD_PREFIX_BYTES] for blob_id in ids])
             for at, blob_id, some in zip(open_places, ids, copies, strict=True):

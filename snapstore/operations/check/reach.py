@@ -121,21 +121,18 @@ class References:
                     counts[pack] = counts.get(pack, 0) + 1
         return counts
 
-    def child_lists(self, blob_id: BlobId) -> list[frozenset[Prefix]]:
+    def child_lists(self, copies: Iterable[tuple[int, BlobCopy]]) -> list[frozenset[Prefix]]:
         """Return what each good copy of a tree says it refers to."""
-        prefix = blob_id[:CHILD_PREFIX_BYTES]
-        (copies,) = find_prefixes(self._index, [prefix])
-        own = [(position, copy) for position, copy in self._good(prefix, copies) if copy.entry.blob_id == blob_id]
-        return [frozenset(self._children([place])) for place in own if place[1].pack in self._lists]
+        good = [place for place in copies if place[1].pack in self._lists and self._is_good(*place)]
+        return [frozenset(self._children([place])) for place in good]
 
     def _good(self, prefix: Prefix, copies: Iterable[tuple[int, BlobCopy]]) -> list[tuple[int, BlobCopy]]:
         if prefix in self.condemned:
             return []
-        return [
-            (position, copy)
-            for position, copy in copies
-            if copy.pack in self._packs and (copy.pack, position) not in self.bad
-        ]
+        return [place for place in copies if self._is_good(*place)]
+
+    def _is_good(self, position: int, copy: BlobCopy) -> bool:
+        return copy.pack in self._packs and (copy.pack, position) not in self.bad
 
     @staticmethod
     def _is_new(copies: Iterable[tuple[int, BlobCopy]], seen: BlobMarks) -> bool:

@@ -10,6 +10,7 @@ only of snapshots that are still there.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -161,9 +162,10 @@ class _Check:
                 self._meter,
                 opened_packs=self._whole_packs if self._request.options.read_data else (),
             )
-            for root in roots.values():
-                check.walk(root)
-            check.finish()
+            with contextlib.closing(check):
+                for root in roots.values():
+                    check.walk(root)
+                check.finish()
 
     def _roots(self, dossier: CheckedDossier) -> dict[str, PlainHash]:
         """Return the h of the roots that can be opened, by the manifest's name."""
