@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 import msgpack
 
 from ..errors import DamagedObjectError, InputError, UnsupportedFormatError
-from ..limits import MSGPACK_MAX_ITEMS, MSGPACK_MAX_NESTING
+from ..limits import MIB, MSGPACK_MAX_ITEMS, MSGPACK_MAX_NESTING
 
 U16_MAX: Final = 2**16 - 1
 U32_MAX: Final = 2**32 - 1
@@ -27,6 +27,8 @@ U64_MAX: Final = 2**64 - 1
 I64_MIN: Final = -(2**63)
 I64_MAX: Final = 2**63 - 1
 FIRST_IGNORABLE_KEY: Final = 64
+_ITEM_BYTES: Final = 8  # a place in a list
+_HOLLOW_BYTES: Final = 64 * MIB
 
 Decoded: TypeAlias = Any
 """What decoding gives: the caller takes it apart with the checkers below and hands on only what they returned."""
@@ -46,13 +48,16 @@ def decode(data: bytes | memoryview, *, what: str, schema_checks_all: bool = Fal
     `schema_checks_all` says that the caller looks at the type of every value at every depth, so that the search for
     floats, extensions and deep nesting can be left out: trees decode twice as fast that way.
     """
+    most = min(MSGPACK_MAX_ITEMS, len(data))  # an item takes a byte at least
     try:
+        if _may_be_hollow(data, most):
+            _skip(data)
         value = msgpack.unpackb(
             data,
             strict_map_key=False,
             object_pairs_hook=_canonical_map,
-            max_array_len=MSGPACK_MAX_ITEMS,
-            max_map_len=MSGPACK_MAX_ITEMS,
+            max_array_len=most,
+            max_map_len=most,
             max_ext_len=0,
         )
         canonical = msgpack.packb(value) == data
@@ -72,6 +77,21 @@ def _canonical_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
             raise ValueError("map keys are not rising integers")
         previous = key
     return dict(pairs)
+
+
+def _may_be_hollow(data: bytes | memoryview, most: int) -> bool:
+    """Whether arrays in arrays may announce much more than there is: msgpack makes room for all that is announced, a
+    gigabyte for five kilobytes, before it sees that nothing follows. Random bytes look so from 32 KiB on."""
+    octets = bytes(data)
+    heads = octets.count(b"\xdc") + octets.count(b"\xdd")
+    return heads * most * _ITEM_BYTES > _HOLLOW_BYTES
+
+
+def _skip(data: bytes | memoryview) -> None:
+    """Go through a value without making room for it; msgpack's own error if it is not whole."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker.feed(data)
+    unpacker.skip()
 
 
 def check_plain(value: object, what: str, depth: int = 0) -> None:

@@ -58,7 +58,7 @@ def _decode(stored: bytes, path: Path) -> Station:
         name, seed = record[0], record[1]
         if isinstance(name, str) and isinstance(seed, bytes):
             return Station(name=name, signing=SigningKey.from_seed(seed))
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         pass
     raise DamagedObjectError(
         f"The station file {path} is damaged. Move it away; the secret enrols this station anew.",

@@ -119,7 +119,7 @@ def _decode(stored: bytes, path: Path) -> RepositoryKeys:
             )
             for dossier_id, name, key_rows, hpke_public, signing_public, generation in record[1]
         }
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         raise DamagedObjectError(
             f"The station file {path} is damaged. Move it away; the secret enrols this station anew.",
             code="station_file_damaged",

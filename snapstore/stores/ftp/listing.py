@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from ...errors import StorePermissionError
 from .client import FtpClient
 from .questions import is_folder, sizes_of
-from .replies import NO_SUCH_FILE, UNKNOWN_COMMAND, RefusedError, unfit_error
+from .replies import NO_SUCH_FILE, UNKNOWN_COMMAND, RefusedError, number_of, unfit_error
 from .transfers import listing_lines
 
 
@@ -99,8 +99,7 @@ def _parsed(client: FtpClient, line: str) -> Entry | None:
     if kind in ("cdir", "pdir") or name in (".", "..", ""):
         return None
     if kind == "file":
-        size = facts.get("size", "")
-        return Entry(name, Kind.FILE, int(size) if size.isascii() and size.isdigit() else None)
+        return Entry(name, Kind.FILE, number_of(facts.get("size", "")))
     return Entry(name, Kind.FOLDER if kind == "dir" else Kind.UNKNOWN)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from ...errors import StoreError, StoreUnavailableError
 from .control import ControlConnection
-from .replies import NO_SUCH_FILE, UNKNOWN_COMMAND, RefusedError
+from .replies import NO_SUCH_FILE, UNKNOWN_COMMAND, RefusedError, number_of
 
 _COMMANDS_AT_ONCE: Final = 32
 
@@ -62,10 +62,10 @@ def size_of(client: ControlConnection, path: str) -> int | None:
 
 def _size_in(client: ControlConnection, reply: str) -> int:
     """The number in a reply to SIZE."""
-    number = reply[3:].strip()
-    if reply[:3] != "213" or not (number.isascii() and number.isdigit()):
+    number = number_of(reply[3:])
+    if reply[:3] != "213" or number is None:
         raise client.odd(reply)
-    return int(number)
+    return number
 
 
 def _size_by_facts(client: ControlConnection, path: str) -> int | None:
@@ -77,8 +77,8 @@ def _size_by_facts(client: ControlConnection, path: str) -> int | None:
         raise
     for line in reply.split("\n")[1:-1]:
         facts = dict(fact.lower().partition("=")[::2] for fact in line.strip().partition(" ")[0].split(";"))
-        if facts.get("type") == "file" and facts.get("size", "").isdigit():
-            return int(facts["size"])
+        if facts.get("type") == "file" and (size := number_of(facts.get("size", ""))) is not None:
+            return size
     return None
 
 

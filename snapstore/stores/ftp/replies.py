@@ -22,6 +22,7 @@ SERVICE_CLOSING: Final = 421
 _FULL: Final = frozenset({452, 552})
 _LOGIN: Final = frozenset({530, 532})
 _WORDS_MAX_CHARS: Final = 160
+_NUMBER_MAX_DIGITS: Final = 20  # of 64 bits; Python refuses to read some thousands
 # The last one is all that vsftpd says of a write that failed, which is for want of space more often than of anything.
 _FULL_WORDS: Final = (
     "no space",
@@ -50,6 +51,12 @@ def words_of(reply: str, secret: str) -> str:
     if secret and secret in line:
         return "(words that hold the password)"
     return "".join(letter for letter in line if letter.isprintable()).strip()[:_WORDS_MAX_CHARS]
+
+
+def number_of(text: str) -> int | None:
+    """A number that a server sent; None for what is none, or none of a file."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _NUMBER_MAX_DIGITS else None
 
 
 def is_lost(error: StoreError) -> bool:

@@ -44,7 +44,7 @@ from .naming import Writer
 from .place import Place
 from .pool import ClientPool
 from .questions import size_of
-from .replies import NO_SUCH_FILE, RefusedError, is_lost, lost_error, refused_error
+from .replies import NO_SUCH_FILE, RefusedError, is_lost, lost_error, number_of, refused_error
 from .transfers import download
 
 PASSWORD_IN_CLEAR: Final = "password_in_clear"
@@ -264,10 +264,9 @@ class FtpStore:
         if "AVBL" not in client.features:
             return None
         try:
-            number = client.voidcmd(f"AVBL {self._place.path(client)}")[3:].strip()
+            return number_of(client.voidcmd(f"AVBL {self._place.path(client)}")[3:])
         except RefusedError:
             return None
-        return int(number) if number.isascii() and number.isdigit() else None
 
     def _clean(self, client: FtpClient, *, start: str) -> None:
         leftovers = [entry for entry in self._place.entries(client, TEMPORARY_FOLDER) if entry.name.startswith(start)]
