@@ -1,6 +1,6 @@
 """Parity sidecars: whether packs get them, and adding them to packs that have none.
 
-Here: `new_sidecars` for whoever stores packs, `drop_sidecars` for whoever deletes some, `add_parity`. Not
+Here: `new_sidecars` for whoever stores packs, `drop_orphans` for whoever deletes some, `add_parity`. Not
 here: making and putting one (`blobs.sidecars`), healing by it (`blobs.healing`, `operations.repair`).
 
 Rules: packs get parity on media that people unplug, since these fail; elsewhere if somebody asks for it, and from then
@@ -12,19 +12,18 @@ The copy of a small pack is kept as long as an index names the pack: then the pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ..blobs.catalogue import Catalogue
-from ..blobs.healing import Sidecars, read_heads
+from ..blobs.healing import read_heads
 from ..blobs.patchy import is_fault_of_place
 from ..blobs.sidecars import MadeSidecar, SidecarWriter, pack_blocks
 from ..crypto.derivation import digest
 from ..errors import DamageError, NotEnrolledError, ObjectNotFoundError, StoreError, UnsupportedFormatError
 from ..format.index import decode_index
-from ..format.names import INDEX, PARITY, name_matches, pack_path
+from ..format.names import INDEX, PACKS, PARITY, name_matches, pack_path
 from ..stores.medium_store import MediumStore
-from ..stores.protocol import Store, StoredObject
+from ..stores.protocol import Store
 from ..stores.wrapper import innermost
 from ..types import Problem
 from ..upkeep_types import ParityReport
@@ -50,17 +49,10 @@ def has_parity(store: Store) -> bool:
     return any(True for _ in store.list(PARITY))
 
 
-def drop_sidecars(store: Store, packs: Collection[str]) -> int:
-    """Delete the sidecars of packs that were deleted; returns their bytes. Raises StoreError."""
-    if not packs or not has_parity(store):
-        return 0
-    sidecars, freed = Sidecars(store), 0
-    for pack in packs:
-        for name, head in sidecars.of(pack):
-            with contextlib.suppress(ObjectNotFoundError):
-                store.delete(name)
-                freed += head.shape.sidecar_size
-    return freed
+def drop_orphans(context: RepositoryContext, meter: Meter) -> int:
+    """Delete the sidecars of packs that are gone; returns their bytes. Raises StoreError, OperationCancelledError."""
+    present = _look(context.store, meter)
+    return _drop_orphans(context, present, list_packs(context.store)) if present.sizes else 0
 
 
 @dataclass(slots=True)
@@ -71,7 +63,9 @@ class _Present:
     """Full names of sidecars by pack."""
     copies: set[str] = field(default_factory=set)
     """Those of them that are copies."""
-    headless: list[StoredObject] = field(default_factory=list)
+    headless: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Of all of them, by full name."""
 
 
 def add_parity(context: RepositoryContext, meter: Meter) -> ParityReport:
@@ -104,9 +98,9 @@ class _Adding:
         meter = self._meter
         meter.enter("scan")
         meter.added = lambda: self._added_bytes
-        present = self._look()
-        listed = {item.name.rpartition("/")[2]: item.size for item in self._store.list("packs")}
-        self._drop_orphans(present, listed)
+        present = _look(self._store, meter)
+        listed = list_packs(self._store)
+        _drop_orphans(self._context, present, listed)
         self._drop_rubbish(present.headless)
         lacking = {name: size for name, size in listed.items() if name not in present.of_pack}
         meter.bytes_total = sum(lacking.values())
@@ -119,20 +113,6 @@ class _Adding:
             added_bytes=self._added_bytes,
             problems=tuple(self._problems),
         )
-
-    def _look(self) -> _Present:
-        present = _Present()
-        sidecars = list(self._store.list(PARITY))
-        sizes = {item.name: item for item in sidecars}
-        for name, head in read_heads(self._store, sidecars):
-            self._meter.step()
-            if head is None:
-                present.headless.append(sizes[name])
-                continue
-            present.of_pack.setdefault(head.pack, []).append(name)
-            if not head.shape.parity_rows:
-                present.copies.add(name)
-        return present
 
     def _add(self, pack: str, size: int) -> bool:
         """Put a sidecar; False if the pack is damaged, gone or no pack."""
@@ -153,51 +133,72 @@ class _Adding:
         self._meter.step(size=size)
         return True
 
-    def _drop_orphans(self, present: _Present, listed: dict[str, int]) -> None:
-        """Delete sidecars of packs that are gone for good."""
-        orphans = {pack: names for pack, names in present.of_pack.items() if pack not in listed}
-        has_copies = any(name in present.copies for names in orphans.values() for name in names)
-        is_indexed = self._is_indexed() if has_copies else None
-        for pack, names in orphans.items():
-            for name in names:
-                if is_indexed is None or name not in present.copies or not is_indexed(pack):
-                    self._delete(name)
-
-    def _is_indexed(self) -> Callable[[str], bool]:
-        """Return what tells whether an index names a pack. Where indexes cannot be read, any may be named."""
-        try:
-            return named_packs(self._context.catalogue()).__contains__
-        except (NotEnrolledError, DamageError, UnsupportedFormatError):
-            return lambda _: True
-
-    def _drop_rubbish(self, headless: Iterable[StoredObject]) -> None:
+    def _drop_rubbish(self, headless: Iterable[str]) -> None:
         """Delete what has lost both heads and is not what its name says either: no version can do anything with it."""
-        for item in headless:
+        for name in headless:
             try:
-                data = self._store.get(item.name)
+                data = self._store.get(name)
             except (DamageError, StoreError) as error:
                 if not is_fault_of_place(self._store, error):
                     raise
-                self._report(item.name, f"{item.name} cannot be read: {error}")
+                self._report(name, f"{name} cannot be read: {error}")
                 continue
-            if not name_matches(item.name.rpartition("/")[2], digest(data)):
-                self._delete(item.name)
-
-    def _delete(self, name: str) -> None:
-        with contextlib.suppress(ObjectNotFoundError):
-            self._store.delete(name)
+            if not name_matches(name.rpartition("/")[2], digest(data)):
+                _delete(self._store, name)
 
     def _report(self, name: str, message: str) -> None:
         self._problems.append(Problem(code="parity_failed", path=name, message=message))
         self._meter.problems += 1
 
 
-def named_packs(catalogue: Catalogue) -> set[str]:
-    """Return the names of all packs that index objects name. Raises DamageError, NotEnrolledError, StoreError."""
+def list_packs(store: Store) -> dict[str, int]:
+    """Return name and size of every pack. No keys are needed. Raises StoreError."""
+    return {item.name.rpartition("/")[2]: item.size for item in store.list(PACKS)}
+
+
+def _look(store: Store, meter: Meter) -> _Present:
+    sidecars = list(store.list(PARITY))
+    present = _Present(sizes={item.name: item.size for item in sidecars})
+    for name, head in read_heads(store, sidecars):
+        meter.step()
+        if head is None:
+            present.headless.append(name)
+            continue
+        present.of_pack.setdefault(head.pack, []).append(name)
+        if not head.shape.parity_rows:
+            present.copies.add(name)
+    return present
+
+
+def _drop_orphans(context: RepositoryContext, present: _Present, listed: dict[str, int]) -> int:
+    """Delete sidecars of packs that are gone for good. `listed` is newer than `present`."""
+    orphans = {pack: names for pack, names in present.of_pack.items() if pack not in listed}
+    has_copies = any(name in present.copies for names in orphans.values() for name in names)
+    is_named = _named_packs(context) if has_copies else None
+    freed = 0
+    for pack, names in orphans.items():
+        for name in names:
+            if is_named is None or name not in present.copies or not is_named(pack):
+                _delete(context.store, name)
+                freed += present.sizes[name]
+    return freed
+
+
+def _named_packs(context: RepositoryContext) -> Callable[[str], bool]:
+    """Return what tells whether an index names a pack. Where one cannot be read, any may be named."""
     found: set[str] = set()
-    for item in list(catalogue.store.list(INDEX)):
-        with contextlib.suppress(ObjectNotFoundError):  # a prune replaced it meanwhile
-            data = catalogue.get_whole(item.name)
-            packs = decode_index(catalogue.key_of(data, item.name), catalogue.repository_id, data)
-            found.update(pack.name for pack in packs)
-    return found
+    try:
+        catalogue = context.catalogue()
+        for item in list(catalogue.store.list(INDEX)):
+            with contextlib.suppress(ObjectNotFoundError):  # a prune replaced it meanwhile
+                data = catalogue.get_whole(item.name)
+                packs = decode_index(catalogue.key_of(data, item.name), catalogue.repository_id, data)
+                found.update(pack.name for pack in packs)
+    except (NotEnrolledError, DamageError, UnsupportedFormatError):
+        return lambda _: True
+    return found.__contains__
+
+
+def _delete(store: Store, name: str) -> None:
+    with contextlib.suppress(ObjectNotFoundError):
+        store.delete(name)

@@ -17,8 +17,9 @@ from ...types import Problem
 from ..context import RepositoryContext
 from ..marks import BlobMarks
 from ..meter import Meter
+from ..parity import new_sidecars
 from ..reading import read_blobs
-from .duplicates import damaged_blobs
+from .duplicates import damaged_blobs, is_there
 from .survey import PackUse
 
 
@@ -33,12 +34,14 @@ class Repacker:
         self._context = context
         self._meter = meter
         self._index = context.index(refresh=False).index
+        store = watched(context.store)
         self._writer = PackWriter(
-            watched(context.store),
+            store,
             context.newest_maintenance(),
             context.config.repository_id,
             context.state.spool(),
             on_pack=self._on_pack,
+            sidecars=new_sidecars(store),
         )
 
     @property
@@ -53,6 +56,8 @@ class Repacker:
         blobs: list[SealedBlob] = []
         for whole, broken in read_blobs(self._context.store, use.name, use.size, wanted):
             self._meter.step()
+            if broken and not is_there(self._context.store, use.name):
+                return False
             if broken:
                 self.problems.append(damaged_blobs(use.name, len(broken)))
                 return False
@@ -66,6 +71,7 @@ class Repacker:
     def finish(self) -> None:
         """Store everything that is open, and its index."""
         self._writer.finish(self._meter.step)
+        self.problems += [problem for problem in self._writer.problems if problem not in self.problems]
 
     def close(self) -> None:
         """Drop what is not stored."""

@@ -28,6 +28,7 @@ from ..context import RepositoryContext
 from ..copy.destination import refuse_unknown_features
 from ..marks import BlobMarks
 from ..meter import Meter
+from ..parity import drop_orphans
 from ..reserve import keep_reserve
 from ..snapshot.room import local_free_bytes
 from .condemn import delete_object, put_condemned, read_condemned_by
@@ -177,6 +178,8 @@ class _Run:
         self._indexes.tidy(frozenset(), self._needed.union(self._new))
         self.freed_bytes -= self._indexes.written_bytes
         self._drop_finished()
+        if self.deleted_packs:
+            self.freed_bytes += drop_orphans(self._context, self._meter)
         self._meter.tell()
 
     def _rounds(self) -> Iterator[tuple[list[PackUse], list[PackUse]]]:

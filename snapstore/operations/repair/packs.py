@@ -32,6 +32,7 @@ from ...types import BlobId
 from ..context import RepositoryContext
 from ..marks import BlobMarks
 from ..meter import Meter
+from ..parity import new_sidecars
 from ..reading import is_fault_of_place, read_blobs
 from .needs import Needs, Prefix, prefix_of
 from .retiring import condemned_packs
@@ -192,12 +193,14 @@ class PackMender:
 
     def _writer(self) -> PackWriter:
         context = self._context
+        store = watched(context.store)
         return PackWriter(
-            watched(context.store),
+            store,
             context.newest_maintenance(),
             context.config.repository_id,
             context.state.spool(),
             on_pack=self._on_pack,
+            sidecars=new_sidecars(store),
         )
 
     def _on_pack(self, pack: IndexedPack) -> None:

@@ -22,12 +22,12 @@ from snapstore.errors import (
 from snapstore.format.names import new_name, pack_path, parity_path
 from snapstore.format.parity import decode_sidecar, make_sidecar
 from snapstore.limits import MIB
+from snapstore.operations.meter import Meter
 from snapstore.operations.opening import init_repository, open_repository
-from snapstore.operations.parity import drop_sidecars, has_parity
+from snapstore.operations.parity import drop_orphans, has_parity
 from snapstore.station import StateFolder
 from snapstore.stores.media import Medium
 from snapstore.stores.medium_store import MediumStore
-from snapstore.stores.memory import MemoryStore
 from snapstore.stores.protocol import Store, StoredObject
 from snapstore.stores.watched import FINISHING_BYTES
 from snapstore.testing import CrashAt, Recorder, StoreWrapper
@@ -337,14 +337,16 @@ def test_sidecars_that_say_nothing_any_more_are_replaced(books: Any) -> None:
     assert kept in books.names("parity")
 
 
-def test_sidecars_of_deleted_packs_are_dropped(books: Any) -> None:
+def test_sidecars_of_deleted_packs_are_dropped(books: Any, context: Any) -> None:
     books.dossier().snapshot(books.source, options=WITH_PARITY)
     first, second = packs_of(books.store)
     before = sum(item.size for item in books.store.list("parity"))
-    freed = drop_sidecars(books.store, [first])
+    books.store.delete(pack_path(first))
+    for index in books.names("index"):
+        books.store.delete(index)
+    freed = drop_orphans(context(books.dossier()).repository, Meter(None, None))
     assert freed == before - sum(item.size for item in books.store.list("parity"))
     assert protected_packs(books.store) == {second}
-    assert drop_sidecars(MemoryStore(), [first]) == 0
 
 
 def test_a_read_only_store_refuses(books: Any, tmp_path: Path) -> None:
