@@ -65,6 +65,7 @@ DAMAGE_CODES = frozenset(
         "damage",
         "damaged_blob",
         "damaged_object",
+        "damaged_keyset",
         "damaged_slot",
         "damaged_tree",
         "decompression_failed",

@@ -112,7 +112,7 @@ def unlock(context: RepositoryContext, secret: str | None, name: str | None) -> 
             "this is not your repository: do not write to it.",
             code="secret_in_unprotected",
         )
-    opened = _open_with(context, secret, read_keysets(context))
+    opened = _open_any(context, secret)
     if name is not None:
         opened = [item for item in opened if item.name == name]
         if not opened:
@@ -132,10 +132,9 @@ def open_all(context: RepositoryContext, secret: str | None, name: str | None) -
     """
     if secret is None and context.config.protected:
         return {}
-    keysets = read_keysets(context)
-    if not keysets:
+    if not read_keysets(context):
         return {}
-    opened = [item for item in _open_with(context, secret, keysets) if name is None or item.name == name]
+    opened = [item for item in _open_any(context, secret) if name is None or item.name == name]
     if not opened:
         raise WrongSecretError(f"The secret does not open a dossier named {name!r}. Check both and try again.")
     held = context.held_keys().dossiers
@@ -292,6 +291,25 @@ def this_station(context: RepositoryContext, now: int) -> StationRecord:
     return StationRecord(
         public_key=station.public_key, enrolled_ns=now, name=station.name, last_number=None, revoked_ns=None
     )
+
+
+def _open_any(context: RepositoryContext, secret: str | None) -> Sequence[OpenedKeyset]:
+    """Return every keyset in the repository that the secret opens. What it would open may be damaged: no wrong secret
+    then."""
+    problems: list[Problem] = []
+    keysets = read_keysets(context, problems)
+    try:
+        return _open_with(context, secret, keysets)
+    except WrongSecretError:
+        whole = {f"dossiers/{dossier_folder(dossier_id)}" for dossier_id in keysets}
+        lost = {problem.path.rpartition("/")[0] for problem in problems if problem.code != "foreign_keyset"} - whole
+        if not lost:
+            raise
+        raise DamagedObjectError(
+            f"The secret opens none of the dossiers whose keys are whole, and those of {len(lost)} more are damaged: "
+            "it may be right. Try it on another medium.",
+            code="damaged_keyset",
+        ) from None
 
 
 def _open_with(

@@ -34,7 +34,7 @@ from snapstore.errors import (
 )
 from snapstore.format.config import decode_config, encode_config
 from snapstore.format.keyset import PrivateHalves, Slot, SlotKind, StationRecord, build_keyset, decode_keyset, make_slot
-from snapstore.format.names import dossier_path, new_name, object_path
+from snapstore.format.names import dossier_folder, dossier_path, new_name, object_path
 from snapstore.operations.context import DossierContext
 from snapstore.operations.dossiers import open_private
 from snapstore.operations.keysets import read_keyset, stations_of
@@ -286,6 +286,22 @@ def with_slots(context: DossierContext, secret: str, change: Callable[[Slot], Sl
     """The dossier's keyset with other slots, signed as it should be: damage that a signature does not show."""
     slots = tuple(change(slot) for slot in read_keyset(context.repository, context.id).keyset.slots)
     return next_of(context, secret, slots=slots)
+
+
+def test_a_damaged_keyset_beside_a_whole_one_is_not_called_a_wrong_secret(lab: Any) -> None:
+    lab.open().create_dossier("letters", secret="another one, for letters")
+    (name,) = lab.names(f"dossiers/{dossier_folder(lab.dossier().id)}")
+    whole = lab.store.get(name)
+    lab.store.delete(name)
+    lab.store.put(name, whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DamagedObjectError) as caught:
+        lab.unlocked("newcomer")
+    assert caught.value.code == "damaged_keyset"
+    assert lab.open("newcomer").unlock("another one, for letters").unlocked
+    lab.store.delete(name)
+    lab.store.put(name, whole)
+    with pytest.raises(WrongSecretError):
+        lab.open("newcomer").unlock("a secret for nothing here")
 
 
 def test_a_damaged_slot_is_not_called_a_wrong_secret(lab: Any, context: ContextOf) -> None:
