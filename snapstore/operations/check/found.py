@@ -33,6 +33,10 @@ class CheckedDossier:
         """Its name, or the digits of its id where this station does not know it."""
         return self.context.pin.name or b32(self.context.id)
 
+    def relies_on(self, manifest: ReadManifest) -> bool:
+        """Tell whether somebody was told that a snapshot is done. Of a run that is not finished parts may be absent."""
+        return manifest.confirmed or manifest.sealed.snapshot_id in self.history.expected
+
 
 @dataclass(slots=True)
 class Structure:

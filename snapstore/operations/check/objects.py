@@ -50,6 +50,7 @@ from ...format.names import (
     valid_name,
 )
 from ...format.notes import decode_condemn, decode_session
+from ...format.parity import decode_sidecar
 from ...format.record import RecordType, decode_record
 from ...stores.cached import uncached
 from ...stores.protocol import StoredObject
@@ -150,6 +151,13 @@ class ObjectReader:
             self._meter.step()
             yield name, found.pop(name, None)
 
+    def read_sidecars(self) -> None:
+        """Read what packs can be healed by. Damage of it costs no data, only the means to mend some."""
+        names = [item.name for item in self.seen.listed[_PARITY]]
+        calls = [partial(self._read, name, _decode_sidecar, harmless=True) for name in names]
+        for _ in each_side_by_side(self._store, calls):
+            self._meter.step()
+
     def is_listed(self, name: str) -> bool:
         """Ask the store whether an object is there now."""
         return any(item.name == name for item in self._store.list(name.rpartition("/")[0]))
@@ -248,3 +256,7 @@ def _is_dossier(folder: str) -> bool:
         return len(unb32(folder)) == 16
     except InputError:
         return False
+
+
+def _decode_sidecar(name: str, data: bytes) -> None:
+    decode_sidecar(data)

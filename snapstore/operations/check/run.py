@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ...blobs.reader import BlobReader
+from ...crypto.blob import CHILD_PREFIX_BYTES
 from ...errors import SnapstoreError, StorePermissionError
 from ...format.keyset import PrivateHalves
 from ...format.names import OK, PACKS, SNAPSHOTS, b32, pack_path
@@ -125,6 +126,8 @@ class _Check:
         self._read((name, structure.packs[name]) for name in first)
         if options.read_data:
             self._read(self.plan.chosen(others, lambda: self._meter.seconds))
+        if options.read_data and (options.share, options.max_bytes, options.max_seconds) == (None, None, None):
+            self._objects.read_sidecars()
 
     def _read(self, packs: Iterable[tuple[str, int]]) -> None:
         for state in self._packs.read_all(packs):
@@ -195,13 +198,18 @@ class _Check:
     def follow(self) -> None:
         """Find out what is lost, and below which trees."""
         for look in range(_LOOKS):
-            roots = [manifest.facts.root_id for _, manifest in self.structure.manifests()]
+            roots = [item.facts.root_id for dossier, item in self.structure.manifests() if dossier.relies_on(item)]
             trees, self._lost = self._references.follow(roots)
             if not self._lost or look == _LOOKS - 1 or not self._changed_meanwhile():
                 break
         if self._lost:
             self._hurt = self._references.hurt_by(trees, self._lost)
             self._name_lost()
+        for dossier, manifest in self.structure.manifests():
+            if not dossier.relies_on(manifest) and self._references.follow([manifest.facts.root_id])[1]:
+                name = manifest.names[0]
+                message = f"{name} is of a run that was not finished, and not all of it is there."
+                self.findings.remark("unconfirmed_incomplete", name, message)
 
     def _changed_meanwhile(self) -> bool:
         """Look at the store again, and go on with what is there now. False if it is what was there before."""
@@ -260,7 +268,11 @@ class _Check:
         for dossier in self.structure.dossiers:
             for snapshot_id in dossier.history.missing:
                 yield HurtSnapshot(dossier=dossier.name, snapshot_id=snapshot_id, time=None, files=(), file_count=0)
-            hurt = [item for item in dossier.history.manifests if item.facts.root_id[:16] in self._hurt]
+            hurt = [
+                item
+                for item in dossier.history.manifests
+                if dossier.relies_on(item) and item.facts.root_id[:CHILD_PREFIX_BYTES] in self._hurt
+            ]
             roots = self._roots(dossier) if hurt else {}
             reader = BlobReader(self._store, self.structure.index, dossier.context.epoch_keys())
             files = HurtFiles(reader, dossier.context.epoch_keys(), self._hurt, self._meter)
