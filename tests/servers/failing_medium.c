@@ -4,7 +4,8 @@
  *                     sticks whose controller claims more than there is (those that spare the first half, where the
  *                     file system keeps its own records, go unnoticed longest); 0 or unset: an honest device
  * MEDIUM_BEYOND       "drop": such writes vanish instead, and zeros are read
- * MEDIUM_FAULTS       a folder; while it holds a file "read", reads fail with EIO, and "write" does so for writes
+ * MEDIUM_FAULTS       a folder; while it holds a file "read", reads fail with EIO, and "write" does so for writes; a file
+ *                     "sectors" has lines "OFFSET SIZE": reads that touch one of these ranges of the device fail
  *
  * The daemons it is for (exfat-fuse, ntfs-3g) reach their device by pread, pwrite and fsync alone, and the kernel by
  * other calls.
@@ -30,6 +31,24 @@ static int is_failing(const char *kind)
         return 0;
     snprintf(path, sizeof path, "%s/%s", folder, kind);
     return access(path, F_OK) == 0;
+}
+
+static int is_bad(off_t offset, size_t size)
+{
+    const char *folder = getenv("MEDIUM_FAULTS");
+    char path[PATH_MAX];
+    long long start, length;
+    int found = 0;
+    if (folder == NULL)
+        return 0;
+    snprintf(path, sizeof path, "%s/sectors", folder);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    while (!found && fscanf(file, "%lld %lld", &start, &length) == 2)
+        found = offset < start + length && start < offset + (off_t)size;
+    fclose(file);
+    return found;
 }
 
 static off_t real_bytes(void)
@@ -58,7 +77,7 @@ ssize_t pread(int descriptor, void *memory, size_t size, off_t offset)
     static read_function next;
     if (next == NULL)
         next = (read_function)dlsym(RTLD_NEXT, "pread");
-    if (is_failing("read")) {
+    if (is_failing("read") || is_bad(offset, size)) {
         errno = EIO;
         return -1;
     }

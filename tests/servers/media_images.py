@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,13 @@ class Medium:
                 (faults / kind).touch()
             else:
                 (faults / kind).unlink(missing_ok=True)
+
+    def fail_sectors(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Have reads fail with EIO that touch these ranges of the device, given as offset and size; none: none."""
+        text = "".join(f"{offset} {size}\n" for offset, size in ranges)
+        written = self.folder / "sectors"
+        written.write_text(text)
+        written.replace(self.folder / "faults" / "sectors")
 
     def _daemons(self) -> list[int]:
         found = []
