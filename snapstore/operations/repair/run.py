@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import DamageError, InUseError, NotEnrolledError
-from ...format.names import CONDEMN, OK, RECORDS, SNAPSHOTS, b32, pack_path
+from ...format.names import CONDEMN, DOSSIERS, OK, RECORDS, SNAPSHOTS, b32, pack_path
 from ...format.record import RecordType
 from ...stores.options import StoreOptions
 from ...stores.protocol import settled
@@ -33,7 +33,7 @@ from .live import sealing
 from .packs import Outlook, PackMender, SealLive
 from .remedy import Remedy
 from .retiring import retire
-from .setting_aside import remedies_for_setting_aside
+from .setting_aside import remedies_for_setting_aside, without_keyset
 from .survey import Survey, look_through, small_objects
 from .twins import Address, TwinRemedies, histories, name_of_missing, opened_twin
 from .vital import Scene, remedies_for_manifests, remedies_for_single
@@ -149,7 +149,9 @@ class _Repair:
         gathered.before += aside
         gathered.before += remedies_for_indexes(self._context, survey)
         lost += _take(remedies_for_manifests(scene), gathered.after)
+        covered |= {item.object_name for item in gathered.before if item.object_name.startswith(f"{DOSSIERS}/")}
         covered |= {item.object_name for item in aside}
+        missing += sorted(without_keyset(self._context, survey) - self._set_aside)
         gathered.lost = {
             name: _finding(survey, name) for name in dict.fromkeys([*lost, *missing]) if name not in covered
         }
@@ -252,7 +254,9 @@ class _Repair:
         paths = {pack_path(pack) for pack in gone}
         there = {pack_path(pack) for pack in kept}
         self._done += [
-            step for step in plan.steps if step.code in _HEALING and (step.object_name in paths or not step.object_name)
+            step
+            for step in plan.steps
+            if step.code in _HEALING and (step.object_name in paths or not (step.object_name or mender.lost))
         ]
         self._failed += [
             Finding(
@@ -295,7 +299,9 @@ class _Repair:
         for name in sorted({item.dossier for item in hurt} & set(mine)):
             dossier, history = mine[name]
             station = history.stations.get(self._context.state.station.id)
-            if station is not None and station.last_number is None:
+            known = history.results.get(RecordType.CHECKED)
+            is_said = known is not None and not known.facts.verdict()[1]
+            if station is not None and station.last_number is None and not is_said:
                 put_record(dossier, RecordType.CHECKED, mandatory=False, payload={0: 0, 1: False})
 
 
@@ -313,10 +319,13 @@ def _take(found: Iterable[Remedy | str], remedies: list[Remedy]) -> list[str]:
 def _finding(survey: Survey, name: str) -> Finding:
     folder = name.split("/", maxsplit=1)[0]
     if name not in survey.bad:
-        message = "A snapshot was taken away: rosters name it, and no record says that it was forgotten."
-        code = "snapshot_missing"
+        if folder == DOSSIERS:
+            message, code = f"{name} holds no keyset that can be read, and there are snapshots.", "keyset_missing"
+        else:
+            message = "A snapshot was taken away: rosters name it, and no record says that it was forgotten."
+            code = "snapshot_missing"
     else:
         message, code = survey.bad[name], "damaged_object"
-    if folder in (SNAPSHOTS, OK, RECORDS, CONDEMN):
+    if folder in (SNAPSHOTS, OK, RECORDS, CONDEMN) or code == "keyset_missing":
         message += f" If no twin has it, set it aside: --quarantine {name}"
     return Finding(code=code, object_name=name, message=message)

@@ -45,7 +45,7 @@ def remedies_for_setting_aside(
             message = f"Snapshot {snapshot_id.hex()[:8]} is missing and counts as forgotten from now on."
             remedies.append(Remedy("quarantine", name, message, partial(_forget, dossier, snapshot_id)))
         elif name in without_keyset(context, survey):
-            message = f"All of {name} cannot be read; the snapshots of that dossier count as absent from now on."
+            message = f"{name} holds no keyset that can be read. Its snapshots stay; no prune stops at them any more."
             remedies.append(Remedy("quarantine", name, message, partial(_set_aside, context, here, name)))
         elif name in survey.bad and name.split("/")[0] in CAN_BE_SET_ASIDE:
             message = f"{name} cannot be read and counts as absent from now on."

@@ -130,8 +130,8 @@ def _confirmed_again(scene: Scene, manifest: str, bad: Collection[str], root_id:
     context = scene.context
 
     def act() -> int:
-        condemned = read_condemned(context.catalogue())
-        needs = Needs(context, scene.meter, condemned)
+        unusable = {*read_condemned(context.catalogue()), *scene.survey.bad_packs}
+        needs = Needs(context, scene.meter, unusable)
         if needs.lost_below([root_id]):
             raise DamagedObjectError(
                 f"{manifest} is not confirmed again: its snapshot is not whole.", code="damaged_blob"
