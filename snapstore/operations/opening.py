@@ -37,6 +37,7 @@ from .configs import read_configs
 from .context import RepositoryContext
 from .deriving import derive_alone
 from .readme import README_TEXT
+from .reserve import keep_reserve
 
 _FIRST_EPOCH = 1
 _WITHDRAWAL_LOOKS = 20
@@ -85,6 +86,7 @@ def init_repository(
     withdraw_if_late(store, name, config.repository_id)
     context = RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state)
     notice_clone(context)
+    keep_reserve(store)
     return context.hold()
 
 

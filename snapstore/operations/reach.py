@@ -42,6 +42,8 @@ class Reach:
         self._meter = meter
         self.lost: list[bytes] | None = None
         """Where it is a list, following goes on past what is not there or does not open, and its prefixes go here."""
+        self.refreshing = True
+        """Whether the index is read again where something is not in it. What was marked before has new copies then."""
         self.repeated: bytearray | None = None
         """Where it is set, the prefixes of blobs of which there are several copies are joined here, each once."""
         self._index = source.index(refresh=True).index
@@ -87,7 +89,8 @@ class Reach:
     def _find(self, prefixes: Sequence[bytes]) -> list[list[tuple[int, BlobCopy]]]:
         found = find_prefixes(self._index, prefixes)
         if not all(found):
-            self._source.index(refresh=True)  # another station may have stored it since, or repacked it
+            if self.refreshing:
+                self._source.index(refresh=True)  # another station may have stored it since, or repacked it
             found = find_prefixes(self._index, prefixes)
             if not all(found) and self.lost is not None:
                 self.lost += [prefix for prefix, copies in zip(prefixes, found, strict=True) if not copies]

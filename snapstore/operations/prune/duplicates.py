@@ -15,7 +15,9 @@ from typing import Final
 
 from ...blobs.index import BlobCopy, BlobIndex, find_prefixes
 from ...blobs.segments import PREFIX_BYTES
+from ...format.names import pack_path
 from ...format.pack import PackEntry
+from ...stores.protocol import Store
 from ...types import Problem
 from ..context import RepositoryContext
 from ..marks import BlobMarks
@@ -98,9 +100,15 @@ def _verified(
             for blob in whole:
                 verified.add(pack, position_of[blob.entry.offset])
             meter.step(size=sum([len(blob.stored) for blob in whole]))
-            if broken:
+            if broken and is_there(context.store, pack):
                 problems.append(damaged_blobs(pack, len(broken)))
     return verified
+
+
+def is_there(store: Store, pack: str) -> bool:
+    """Tell whether a pack is listed still: another prune may have deleted what could not be read."""
+    path = pack_path(pack)
+    return any(item.name == path for item in store.list(path.rpartition("/")[0]))
 
 
 def damaged_blobs(pack: str, count: int) -> Problem:

@@ -53,14 +53,10 @@ def choose(uses: Sequence[PackUse], lost: Container[str], options: PruneOptions)
     choice = Choice()
     choice.delete = [use for use in uses if not use.used_blobs]
     used = [use for use in uses if use.used_blobs]
-    left = options.max_repack_bytes
-    for use in [
-        *(use for use in used if use.name in lost),
-        *_worth_it([u for u in used if u.name not in lost], options),
-    ]:
-        if left is None or use.used_bytes <= left:
-            choice.repack.append(use)
-            left = None if left is None else left - use.used_bytes
+    others = _within([use for use in used if use.name in lost], options.max_repack_bytes)
+    spent = sum(use.used_bytes for use in others)
+    left = None if options.max_repack_bytes is None else options.max_repack_bytes - spent
+    choice.repack = [*others, *_worth_it([use for use in used if use.name not in lost], left, options.max_unused)]
     chosen = {use.name for use in choice.repack}
     choice.later_bytes = sum(use.stored_bytes - use.used_bytes for use in used if use.name not in chosen)
     for kind in {use.kind for use in choice.repack}:
@@ -68,12 +64,24 @@ def choose(uses: Sequence[PackUse], lost: Container[str], options: PruneOptions)
     return choice
 
 
-def _worth_it(uses: Sequence[PackUse], options: PruneOptions) -> list[PackUse]:
+def _within(uses: Sequence[PackUse], limit: int | None) -> list[PackUse]:
+    """Return as many as can be written anew within the limit."""
+    chosen = []
+    for use in uses:
+        if limit is None or use.used_bytes <= limit:
+            chosen.append(use)
+            limit = None if limit is None else limit - use.used_bytes
+    return chosen
+
+
+def _worth_it(uses: Sequence[PackUse], limit: int | None, max_unused: float) -> list[PackUse]:
     """Return what to write anew, that which gains most for each byte first."""
-    allowed = options.max_unused * sum(_least_size(use) for use in uses)
+    allowed = max_unused * sum(_least_size(use) for use in uses)
     wasted = sum(_waste(use) for use in uses)
     wanted: set[str] = set()
-    for use in sorted(uses, key=lambda use: (-_waste(use) / use.size, use.name)):
+    many: set[int] = set()
+    ordered = sorted(uses, key=lambda use: (-_waste(use) / use.size, use.name))
+    for use in ordered:
         if wasted <= allowed:
             break
         wanted.add(use.name)
@@ -82,13 +90,15 @@ def _worth_it(uses: Sequence[PackUse], options: PruneOptions) -> list[PackUse]:
         small = [use for use in uses if use.kind == kind and use.size < _SMALL_BYTES]
         if len(small) >= _SMALL_PACKS:
             wanted.update(use.name for use in small)
-    chosen = []
-    for kind in sorted({use.kind for use in uses}):
-        some = [use for use in uses if use.kind == kind and use.name in wanted]
+            many.add(kind)
+    planned = _within([use for use in ordered if use.name in wanted], limit)
+    chosen: list[PackUse] = []
+    for kind in sorted({use.kind for use in planned}):
+        some = [use for use in planned if use.kind == kind]
         gain = sum(use.size for use in some) - fresh_size(some)
-        if gain > options.max_unused * sum(use.size for use in some):
+        if gain > max_unused * sum(use.size for use in some) or (kind in many and gain >= 0):
             chosen += some
-    return sorted(chosen, key=lambda use: (-_waste(use) / use.size, use.name))
+    return chosen
 
 
 def fresh_size(uses: Iterable[PackUse]) -> int:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final, NamedTuple
 
 from ...blobs.index import BlobIndex
-from ...errors import DamageError
+from ...errors import DamageError, InUseError, PruneRefusedError
 from ...format.pack import ENTRY_BYTES
 from ..context import RepositoryContext
 from ..marks import BlobMarks
@@ -26,6 +26,7 @@ from ..meter import Meter
 from ..reach import Reach
 from .roots import Root, refused
 
+_TRIES: Final = 5
 _WORDS: Final = ENTRY_BYTES // 4
 _STORED_SIZE_WORD: Final = 10  # of an entry's 84 bytes, 40 to 43
 _KIND_BYTE: Final = 32
@@ -56,13 +57,32 @@ class Needs:
     """What quarantined roots need and nothing holds, or what does not open."""
 
     def follow(self, context: RepositoryContext, roots: Iterable[Root], meter: Meter) -> None:
-        """Add everything below `roots`. Raises PruneRefusedError, StoreError, OperationCancelledError."""
+        """Add everything below `roots`, by an index that is read now and stays the same meanwhile.
+
+        Where another prune deletes what that index names, everything is followed again by the next: half by the one
+        and half by the other, new copies of what was marked before would be of no use to anybody. Raises
+        PruneRefusedError, StoreError, OperationCancelledError."""
         planned = list(roots)
         if not planned:
             return
-        reach = Reach(context, meter)
+        for _ in range(_TRIES):
+            found = Needs(marks=self.marks.copy(), repeated=bytearray(self.repeated), lost=list(self.lost))
+            reach = Reach(context, meter)
+            reach.refreshing = False
+            before = set(context.index(refresh=False).listed)
+            try:
+                found._follow(reach, planned)
+            except PruneRefusedError:
+                if before.issubset(context.index(refresh=True).listed):
+                    raise
+                continue
+            self.marks, self.repeated, self.lost = found.marks, found.repeated, found.lost
+            return
+        raise InUseError("Packs vanish while they are looked through; is another prune at work? Try again later.")
+
+    def _follow(self, reach: Reach, roots: list[Root]) -> None:
         reach.repeated = self.repeated
-        strict = [root for root in planned if not root.quarantined]
+        strict = [root for root in roots if not root.quarantined]
         try:
             if self.lost:  # a tree that was passed over before does not show again
                 for root in strict:
@@ -72,17 +92,17 @@ class Needs:
         except DamageError as error:
             raise _by_name(reach, strict, error) from error
         reach.lost = self.lost
-        reach.follow([root.root_id for root in planned if root.quarantined], self.marks)
+        reach.follow([root.root_id for root in roots if root.quarantined], self.marks)
 
 
-def _by_name(reach: Reach, roots: Iterable[Root], error: DamageError) -> DamageError:
+def _by_name(reach: Reach, roots: Sequence[Root], error: DamageError) -> PruneRefusedError:
     """Return the error with the name of the first root that it is about."""
     for root in roots:
         try:
             reach.below(root.root_id, BlobMarks())
         except DamageError as found:
             return refused(f"The snapshot {root.snapshot_id.hex()} is not whole: {found}", root.names[0])
-    return error
+    return refused(f"A snapshot is not whole: {error}", roots[0].names[0])
 
 
 def uses_of(index: BlobIndex, listed: dict[str, int], marks: BlobMarks) -> list[PackUse]:

@@ -14,6 +14,7 @@ from ...types import Problem, SnapshotReport
 from ..clones import see_medium
 from ..context import DossierContext
 from ..meter import Meter
+from ..reserve import keep_reserve
 from . import take
 from .request import SnapshotRequest
 from .room import check_room
@@ -25,5 +26,6 @@ def take_snapshot(dossier: DossierContext, request: SnapshotRequest, meter: Mete
     see_medium(dossier.repository)
     check_room(store)
     report = take.take_snapshot(dossier, request, meter)
+    keep_reserve(store)  # of media from before there was one
     notices = tuple(Problem(code=code, path=store.url, message=text) for code, text in meter.notices)
     return replace(report, notices=notices, safe_to_unplug=settled(store))
