@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..blobs.naming import put_named
@@ -19,6 +20,7 @@ from ..crypto.entropy import random_bytes
 from ..crypto.kdf import KdfParameters
 from ..crypto.keys import MaintenanceKeys
 from ..errors import (
+    DamageError,
     InputError,
     ObjectNotFoundError,
     RepositoryExistsError,
@@ -40,6 +42,7 @@ from .readme import README_TEXT
 from .reserve import keep_reserve
 
 _FIRST_EPOCH = 1
+_PARTS = frozenset({"dossiers", "index", "ok", "packs", "records", "snapshots"})
 _WITHDRAWAL_LOOKS = 20
 _WITHDRAWAL_PAUSE_SECONDS = 0.1
 
@@ -65,7 +68,8 @@ def init_repository(
     if not math.isfinite(kdf_seconds):
         raise InputError("kdf_seconds is a number of seconds.")
     store = near(store, state)
-    if any(True for _ in store.list("config")):
+    torn = [item.name for item in store.list("config")]
+    if torn and not _is_broken_beginning(store, torn):
         raise RepositoryExistsError(f"There is a repository in {store.url} already. Open it, or choose another place.")
     maintenance, chunker = random_bytes(32), random_bytes(32)
     content = random_bytes(32) if share else None
@@ -83,6 +87,7 @@ def init_repository(
     data = encode_config(config, MaintenanceKeys(_FIRST_EPOCH, maintenance).config)
     put_readme(store)
     name = put_named(store, lambda new: object_path("config", new), data).rpartition("/")[2]
+    _delete(store, torn)
     withdraw_if_late(store, name, config.repository_id)
     context = RepositoryContext(store=store, config=config, configs=[decode_config(data)], state=state)
     notice_clone(context)
@@ -155,12 +160,25 @@ def withdraw_if_late(store: Store, name: str, repository_id: RepositoryId) -> No
 
 def _delete_config(store: Store, name: str) -> None:
     """Delete our config, with what is there of puts whose answers were lost: the same bytes under other names."""
-    same = [
-        item.name for item in store.list("config") if item.name.startswith(object_path("config", name[:HASH_DIGITS]))
-    ]
-    for found in same:
+    same = object_path("config", name[:HASH_DIGITS])
+    _delete(store, [item.name for item in store.list("config") if item.name.startswith(same)])
+
+
+def _delete(store: Store, names: Iterable[str]) -> None:
+    for name in names:
         with contextlib.suppress(ObjectNotFoundError):
-            store.delete(found)
+            store.delete(name)
+
+
+def _is_broken_beginning(store: Store, configs: Iterable[str]) -> bool:
+    """Tell whether an init died here: no config object has the bytes of its name, and no part of a repository lies
+    beside them. Neither could such a place be opened, nor anything be lost in it.
+    """
+    for name in configs:
+        with contextlib.suppress(ObjectNotFoundError):
+            if name_matches(name.rpartition("/")[2], digest(store.get(name))):
+                return False
+    return not any(item.name.partition("/")[0] in _PARTS for item in store.list(""))
 
 
 def _other_configs(store: Store, name: str, repository_id: RepositoryId) -> list[str]:
@@ -169,7 +187,8 @@ def _other_configs(store: Store, name: str, repository_id: RepositoryId) -> list
         other = item.name.rpartition("/")[2]
         if other == name:
             continue
-        with contextlib.suppress(ObjectNotFoundError):  # it withdrew between the list and the get
+        # It withdrew between the list and the get, or its init died: nobody will open that one.
+        with contextlib.suppress(ObjectNotFoundError, DamageError):
             if decode_config(store.get(item.name)).config.repository_id != repository_id:
                 others.append(other)
     return others

@@ -26,7 +26,7 @@ from ...station import DossierPin
 from ...types import Problem
 from ..context import DossierContext, RepositoryContext
 from ..history import History
-from ..keysets import StoredKeyset, read_keysets, stations_in, united_stations
+from ..keysets import StoredKeyset, read_all_of, read_keysets, stations_in, united_stations
 from ..records import signed_records
 
 _STAYING: Final = frozenset({RecordType.CHECKED, RecordType.QUARANTINE, RecordType.DOSSIER_REMOVED})
@@ -53,7 +53,7 @@ def copy_keysets(dossier: DossierContext, destination: RepositoryContext) -> Non
     count on the other, and what was revoked on one would.
     """
     source = dossier.repository
-    keysets = read_keysets(source)[dossier.id]
+    keysets = read_all_of(source, dossier.id)
     held = read_keysets(destination).get(dossier.id, [])
     generation = keysets[0].keyset.generation
     newest = held[0].keyset.generation if held else 0
