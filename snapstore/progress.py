@@ -21,7 +21,7 @@ class ProgressStatus:
 
     phase: str
     """What is being done: "scan", "snapshot", "upload", "confirm", "restore", "sync", "copy", "delete", "probe",
-    "parity", "write" or "verify"."""
+    "parity", "check", "repair", "write" or "verify"."""
     files_done: int = 0
     files_total: int | None = None
     bytes_done: int = 0
