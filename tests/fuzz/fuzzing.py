@@ -27,7 +27,7 @@ import msgpack
 from snapstore.errors import DamageError, NotEnrolledError, UnsupportedFormatError
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-KEEP_MAX_BYTES: Final = 2048  # of an input that goes into the corpus
+KEEP_MAX_BYTES: Final = 1024  # of an input that goes into the corpus
 POOL_MAX: Final = 400
 DECLARED: Final = (DamageError, UnsupportedFormatError, NotEnrolledError)
 MEMORY_FLOOR: Final = 512 << 10

@@ -296,7 +296,8 @@ class Pruner:
     def _see_manifests(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:
         """(3) First snapshots/: a manifest that is gone by then was confirmed before, if it ever was."""
         assert actor.look is not None
-        for named in {scene.manifests(seen) for seen in outcomes(actor.look)}:
+        first = scene.confirmed if scene.wrong(Mistake.ROOTS_OK_FIRST) else scene.manifests
+        for named in {first(seen) for seen in outcomes(actor.look)}:
             known = (*actor.known[:3], named, *actor.known[4:])
             yield "has listed snapshots", store, looking("roots?", store, ROOTS, known)
 
@@ -311,6 +312,8 @@ class Pruner:
                 named = scene.manifests(seen) | before
             elif scene.side_by_side or scene.wrong(Mistake.ROOTS_SIDE_BY_SIDE):
                 named = scene.named(seen)
+            elif scene.wrong(Mistake.ROOTS_OK_FIRST):
+                named = before | scene.manifests(seen)
             else:
                 named = before | scene.confirmed(seen)
             found.add((scene.needed(named), scene.taken_away(named, scene.recorded(seen))))
@@ -505,7 +508,7 @@ class CleanUp:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Puts a manifest again that is there in ok/ only. It knows nothing of records: see docs/design/012-model.md."""
+    """Puts a manifest again that is there in ok/ only. It knows nothing of records: see docs/design/014-model.md."""
 
     name: str
     snapshot: int
@@ -527,3 +530,41 @@ class Repair:
                     yield "has nothing to do", store, DONE
             case _:
                 yield "puts the manifest again", store._replace(roots=store.roots | scene.again(self.snapshot)), DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Takes a damaged pack away: all that is whole of it into a new one, and no look at roots."""
+
+    name: str
+    damaged: int
+    pack: int
+    condemn: int
+
+    def steps(self, scene: Scene, store: Store, actor: Actor) -> Iterator[Step]:
+        mine = 1 << self.damaged
+        match actor.at:
+            case "start":
+                if not store.packs & mine:
+                    yield "finds nothing to do", store, DONE
+                    return
+                after = put_pack(store, self.pack, store.contents[self.damaged])
+                yield "puts what is whole", after, Actor("condemn")
+            case "condemn":
+                after = put_condemn(store, self.condemn, mine)
+                yield "condemns the damaged pack", after, looking("condemn?", after, CONDEMNED, ())
+            case "condemn?":
+                assert actor.look is not None
+                for seen in set(outcomes(actor.look)):
+                    others = condemned_packs(store, seen & ~(1 << self.condemn))
+                    lost = others >> self.pack & 1 and not scene.wrong(Mistake.REPLACES_WITHOUT_LOOKING)
+                    following = Actor("end") if lost else looking("packs?", store, PACKS, ())
+                    yield "has listed condemn", store, following
+            case "packs?":
+                assert actor.look is not None
+                for there in {bool(seen >> self.pack & 1) for seen in outcomes(actor.look)}:
+                    yield "has listed packs", store, Actor("delete" if there else "end")
+            case "delete":
+                yield "deletes the damaged pack", store._replace(packs=store.packs & ~mine), Actor("end")
+            case _:
+                yield "deletes its condemn object", _without_condemn(store, self.condemn), DONE

@@ -1,7 +1,7 @@
 """Which scenes are explored, and in which of them each deliberate mistake has to be found.
 
 Here: scenes of a few seconds, larger ones that are asked for, and the table of mistakes. Not here: how they are run
-(test_protocol_model.py), what was found (docs/design/012-model.md).
+(test_protocol_model.py), what was found (docs/design/014-model.md).
 
 Rules: blobs are bits, so 3 is two blobs. Slots are counted through: packs that are there first, then those that each
 process may put. A scene has the fewest processes in which what it is about can happen.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from protocol_actors import CleanUp, Forget, Pruner, Repair, Writer
+from protocol_actors import CleanUp, Forget, Pruner, Repair, Replace, Writer
 from protocol_world import Mistake, Scene
 
 WRITER_AND_PRUNER: Final = Scene(
@@ -99,6 +99,14 @@ REPAIRING: Final = Scene(
     condemn_slots=1,
 )
 
+REPLACING: Final = Scene(
+    name="a writer, a pruner, a repair that takes a damaged pack away",
+    packs=(1,),
+    needs=(1,),
+    processes=(Writer("writer", (0,), (1,)), Pruner("pruner", 2, (0,)), Replace("repair", 0, 3, 1)),
+    pack_slots=4,
+    condemn_slots=2,
+)
 # With smaller condemn objects: as safe, if all that is looked at is looked at again after each of them.
 WITHDRAWING: Final = Scene(
     name="a writer, a pruner that withdraws and looks again, two blobs",
@@ -140,6 +148,7 @@ SCENES: Final = (
     FORGETTING,
     UNFINISHED,
     REPAIRING,
+    REPLACING,
     WITHDRAWING,
     TWO_WITHDRAW,
     WITHDRAWING_ONCE,
@@ -200,6 +209,7 @@ MISTAKES: Final = {
     Mistake.ROOTS_BEFORE_CONDEMN: WRITER_AND_PRUNER,
     Mistake.PRUNER_LISTS_PACKS_FIRST: TWO_PRUNERS_TWO_COPIES,
     Mistake.ROOTS_SIDE_BY_SIDE: UNFINISHED,
+    Mistake.ROOTS_OK_FIRST: UNFINISHED,
     Mistake.ROOTS_WITHOUT_OK: UNFINISHED,
     Mistake.OLD_BEFORE_SMALLER: WITHDRAWING_ONCE,
     Mistake.WITHDRAWS_WHAT_OTHERS_CONDEMN: TWO_PRUNERS_TWO_COPIES,
@@ -211,5 +221,6 @@ MISTAKES: Final = {
     Mistake.MANIFEST_BEFORE_OK: REPAIRING,
     Mistake.RECORD_LAST: FORGETTING,
     Mistake.REPAIR_READS_OK_FIRST: REPAIRING,
+    Mistake.REPLACES_WITHOUT_LOOKING: REPLACING,
     Mistake.NEVER_ADOPTS: DEAD_PRUNER,
 }

@@ -67,6 +67,7 @@ class Mistake(StrEnum):
     ROOTS_BEFORE_CONDEMN = "the pruner reads roots before it condemns"
     PRUNER_LISTS_PACKS_FIRST = "the pruner lists packs before it lists the condemn objects of others"
     ROOTS_SIDE_BY_SIDE = "the pruner lists snapshots/ and ok/ at the same time"
+    ROOTS_OK_FIRST = "the pruner lists ok/ before snapshots/"
     ROOTS_WITHOUT_OK = "the pruner takes only snapshots/ for roots"
     OLD_BEFORE_SMALLER = "the pruner deletes its condemn object before it puts the smaller one"
     WITHDRAWS_WHAT_OTHERS_CONDEMN = "the pruner withdraws a pack that another one condemned too"
@@ -78,6 +79,7 @@ class Mistake(StrEnum):
     MANIFEST_BEFORE_OK = "forgetting deletes the manifest before its ok copy"
     RECORD_LAST = "forgetting puts its record after it deleted the snapshot"
     REPAIR_READS_OK_FIRST = "repair lists ok/ before snapshots/"
+    REPLACES_WITHOUT_LOOKING = "repair deletes a damaged pack though another condemned the one that replaces it"
     NEVER_ADOPTS = "the pruner leaves condemn objects of the dead and their packs alone"
 
 

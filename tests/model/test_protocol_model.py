@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from explorer import TooManyStatesError, explore
+from protocol_actors import Pruner
 from protocol_model import explored
-from protocol_scenes import LARGE_SCENES, MISTAKES, SCENES
+from protocol_scenes import LARGE_SCENES, MISTAKES, SCENES, TWO_PRUNERS
 from protocol_world import Mistake, Scene
 
 LARGE = os.environ.get("SNAPSTORE_TEST_MODEL") == "large"
 MAX_STATES = 1_000_000
-MAX_STATES_LARGE = 8_000_000
+MAX_STATES_LARGE = 12_000_000
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
@@ -84,3 +86,10 @@ def test_too_many_states_are_an_error() -> None:
 
 def test_a_bad_start_is_found() -> None:
     assert explore(Counter(0), max_states=50).problem == "bad"
+
+
+def test_names_used_again_are_harmless_without_clean_up() -> None:
+    """The mistake is made of two halves: this is the other one."""
+    pruners = [replace(process, adopts=False) for process in TWO_PRUNERS.processes if isinstance(process, Pruner)]
+    scene = replace(TWO_PRUNERS, processes=(TWO_PRUNERS.processes[0], *pruners))
+    assert explored(scene.with_mistake(Mistake.NAMES_USED_AGAIN), max_states=MAX_STATES).problem is None
