@@ -32,6 +32,7 @@ class DataPlan:
         """`packs` are all that are listed, with their sizes."""
         config = context.config
         self._file = verified_packs(context.state.path, config.repository_id, config.medium_id)
+        self._is_clone = context.is_clone
         self._known = {} if context.is_clone else self._file.read()
         self._before = dict(self._known)
         self._packs = packs
@@ -66,8 +67,9 @@ class DataPlan:
         self._known[state.name] = max(1, int(time.time())) if state.whole else _DAMAGED
 
     def remember(self) -> None:
-        """Keep what was noted. A clone's packs are no other medium's."""
-        self._file.write(self._known, self._packs)
+        """Keep what was noted; nothing of a clone, which has another medium's id for now."""
+        if not self._is_clone:
+            self._file.write(self._known, self._packs)
 
     def verified_bytes(self) -> int:
         """Return the bytes of packs that are there and were read at some time."""

@@ -17,7 +17,7 @@ from typing import Final
 
 from ...blobs.reader import BlobReader
 from ...crypto.blob import CHILD_PREFIX_BYTES
-from ...errors import SnapstoreError, StorePermissionError
+from ...errors import InputError, SnapstoreError, StorePermissionError
 from ...format.keyset import PrivateHalves
 from ...format.names import OK, PACKS, SNAPSHOTS, b32, pack_path
 from ...format.record import RecordType
@@ -57,20 +57,32 @@ class CheckRequest:
 def check_repository(context: RepositoryContext, request: CheckRequest, meter: Meter) -> CheckReport:
     """Look at everything that is asked for.
 
-    Raises NotEnrolledError if this station has no keys of the repository, StoreError, OperationCancelledError."""
+    Raises NotEnrolledError if this station has no keys of the repository, InputError, StoreError,
+    OperationCancelledError. What was read until then is remembered."""
+    _refuse_impossible(request.options)
     context.maintenance()
     see_medium(context)
     with meter.ending_waits(context.store):
         meter.enter("check")
         check = _Check(context, request, meter)
-        check.read_packs()
-        check.open_content()
-        check.follow()
-        report = check.report()
-    check.plan.remember()
+        try:
+            check.read_packs()
+            check.open_content()
+            check.follow()
+            report = check.report()
+        finally:
+            check.plan.remember()
     if request.record:
         report = _put_records(context, check.structure, report)
     return report
+
+
+def _refuse_impossible(options: CheckOptions) -> None:
+    limits = (options.max_bytes, options.max_seconds)
+    if (options.share is not None and not 0 < options.share <= 1) or any(
+        item is not None and item < 0 for item in limits
+    ):
+        raise InputError("A check reads a share between 0 and 1 of the packs, and bytes or seconds from 0 on.")
 
 
 def _put_records(context: RepositoryContext, structure: Structure, report: CheckReport) -> CheckReport:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +165,46 @@ def test_a_cancelled_check_ends(many: Any) -> None:
 
     with many.open() as repository, pytest.raises(snapstore.OperationCancelledError):
         repository.check(snapstore.CheckOptions(read_data=True), cancel=Now())
+
+
+def test_what_was_read_before_a_cancel_is_remembered(many: Any) -> None:
+    class Later:
+        def __init__(self, left: int) -> None:
+            self.left = left
+
+        def is_set(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+    patient = Later(1_000_000)
+    with many.open() as repository:
+        repository.check(snapstore.CheckOptions(read_data=True), cancel=patient, record=False)
+        memory_of(many)._path.unlink()
+        with pytest.raises(snapstore.OperationCancelledError):
+            looks = 1_000_000 - patient.left
+            repository.check(snapstore.CheckOptions(read_data=True), cancel=Later(looks - 6), record=False)
+    assert 0 < len(memory_of(many).read()) < len(many.names("packs"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": 0.0}, {"share": 1.5}, {"share": -0.1}, {"max_bytes": -1}, {"max_seconds": -1.0}]
+)
+def test_impossible_amounts_are_refused(lab: Any, check: Check, wrong: dict[str, float]) -> None:
+    with pytest.raises(snapstore.InputError):
+        check(lab, options=snapstore.CheckOptions(read_data=True, **wrong))  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_medium_has_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "file").write_bytes(random.Random(1).randbytes(90_000))
+    state = tmp_path / "state"
+    with snapstore.init(tmp_path / "one", state_dir=state, kdf_seconds=0) as repository:
+        repository.create_dossier("books", secret="opal and onyx").snapshot(tmp_path / "files")
+        assert repository.check(snapstore.CheckOptions(read_data=True)).oldest_verified is not None
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    with snapstore.open(tmp_path / "other", state_dir=state) as repository:
+        report = repository.check(record=False)
+        assert report.verified_bytes < report.stored_bytes  # only the trees were read
+    with snapstore.open(tmp_path / "one", state_dir=state) as repository:
+        report = repository.check(record=False)
+        assert report.verified_bytes == report.stored_bytes
