@@ -47,19 +47,24 @@ class Sidecars:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._folders: dict[str, dict[str, list[tuple[str, ParityHead]]]] = {}
+        self._folders: dict[str, dict[str, list[StoredObject]]] = {}
 
     def of(self, pack: str) -> list[tuple[str, ParityHead]]:
         """Full names and heads of a pack's sidecars. Raises StoreError where the store as a whole fails."""
         folder = parity_folder(pack)
-        found = self._folders.get(folder)
-        if found is None:
-            found = {}
-            for name, head in read_heads(self._store, self._store.list(folder)):
-                if head is not None:
-                    found.setdefault(head.pack, []).append((name, head))
-            self._folders[folder] = found
-        return found.get(pack, [])
+        if folder not in self._folders:
+            self._folders[folder] = self._look(folder)
+        heads = read_heads(self._store, self._folders[folder].get(pack, []))
+        return [(name, head) for name, head in heads if head is not None]
+
+    def _look(self, folder: str) -> dict[str, list[StoredObject]]:
+        """Only names are kept: heads are up to 18 KiB each, and there is one for each pack."""
+        listed = list(self._store.list(folder))
+        found: dict[str, list[StoredObject]] = {}
+        for item, (_, head) in zip(listed, read_heads(self._store, listed), strict=True):
+            if head is not None:
+                found.setdefault(head.pack, []).append(item)
+        return found
 
 
 def read_heads(store: Store, sidecars: Iterable[StoredObject]) -> Iterator[tuple[str, ParityHead | None]]:

@@ -268,7 +268,8 @@ def test_one_of_several_sidecars_is_enough_and_folders_are_listed_once() -> None
     assert len(sidecars.of(scene.pack)) == 2
     before = scene.store.reads
     assert len(sidecars.of(scene.pack)) == 2
-    assert scene.store.reads == before
+    assert scene.store.reads == before + 2
+    assert sidecars.of(scene.pack[0] + "0" * 31) == []
     healed = heal_pack(scene.store, scene.pack, 5, sidecars)
     assert healed is not None
     assert healed.data == scene.data
