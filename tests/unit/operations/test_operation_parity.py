@@ -373,3 +373,33 @@ def test_twins_have_parity_where_the_destination_has(books: Any, tmp_path: Path)
     assert (len(report.copied), report.problems) == (1, ())
     with snapstore.open(tmp_path / "twin", state_dir=books.folder / "state one") as twin:
         assert twin.add_parity().added == 0
+
+
+def test_a_prune_leaves_parity_for_what_is_left_and_none_for_what_is_not(books: Any) -> None:
+    dossier = books.dossier()
+    first = dossier.snapshot(books.source, options=WITH_PARITY).snapshot
+    half = random.Random(1).randbytes(3 * MIB)[: MIB + MIB // 2]
+    books.write("database", half)
+    second = dossier.snapshot(books.source).snapshot
+    dossier.forget(snapshots=[first])
+    repository = books.open()
+    report = repository.prune(options=snapstore.PruneOptions(max_unused=0.0))
+    assert report.problems == ()
+    assert report.deleted_packs > 0
+    assert protected_packs(books.store) == packs_of(books.store).keys()
+    assert len(books.names("parity")) == len(packs_of(books.store))
+    assert (repository.add_parity().added, repository.check().whole) == (0, True)
+    books.assert_restores(books.dossier(), books.facts(), second)
+
+
+def test_a_damaged_pack_is_repaired_by_parity_alone(books: Any) -> None:
+    dossier = books.dossier()
+    snapshot = dossier.snapshot(books.source, options=WITH_PARITY).snapshot
+    for pack, size in packs_of(books.store).items():
+        spoil(books.store, pack_path(pack), size // 3)
+    repository = books.open()
+    plan = repository.plan_repair()
+    assert [step.code for step in plan.steps].count("heal_pack") == 2
+    assert repository.repair(plan).failed == ()
+    assert protected_packs(books.store) >= packs_of(books.store).keys()
+    books.assert_restores(books.dossier(), books.facts(), snapshot)
