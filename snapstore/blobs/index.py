@@ -104,19 +104,6 @@ class BlobIndex:
                 return decode_rows(segment.pack_rows(number))
         return []
 
-    def rows(self, pack: str) -> bytes:
-        """Return what is in `pack` as bytes, 84 for each entry; nothing for one that is not known.
-
-        Raises StationStateError."""
-        number = self._numbers.get(pack, -1)
-        for segment in self._segments:
-            if segment.first_pack <= number < segment.first_pack + len(segment.counts):
-                try:
-                    return segment.pack_bytes(number)
-                except OSError as error:
-                    raise StationStateError(f"The index that this station keeps cannot be read: {error}.") from error
-        return b""
-
     def copies(self, blob_id: BlobId) -> Sequence[BlobCopy]:
         """Return every known copy, usable packs first."""
         return self.find_many((blob_id,))[0]
@@ -229,3 +216,17 @@ def find_prefixes(index: BlobIndex, prefixes: Sequence[bytes]) -> list[list[tupl
                 copy = _new_copy((names[number], sizes[number], usable[number], entry))
                 found[which].append((position, copy))
     return found
+
+
+def rows_of(index: BlobIndex, pack: str) -> bytes:
+    """Return what is in `pack` as bytes, 84 for each entry; nothing for one that is not known.
+
+    Raises StationStateError."""
+    number = index._numbers.get(pack, -1)
+    for segment in index._segments:
+        if segment.first_pack <= number < segment.first_pack + len(segment.counts):
+            try:
+                return segment.pack_bytes(number)
+            except OSError as error:
+                raise StationStateError(f"The index that this station keeps cannot be read: {error}.") from error
+    return b""

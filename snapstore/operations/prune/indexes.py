@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from ...blobs.catalogue import list_packs
+from ...blobs.index import rows_of
 from ...blobs.lanes import each_side_by_side
 from ...blobs.naming import put_named
 from ...errors import DamagedObjectError, DamageError, ObjectNotFoundError, UnsupportedFormatError
@@ -90,7 +91,7 @@ class IndexObjects:
         some: list[IndexedPack] = []
         total = 0
         for name in packs:
-            rows = index.rows(name)
+            rows = rows_of(index, name)
             if not rows:
                 continue
             if some and (len(some) >= _PACKS_PER_OBJECT or total + len(rows) > _BYTES_PER_OBJECT):

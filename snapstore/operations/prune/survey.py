@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final, NamedTuple
 
-from ...blobs.index import BlobIndex
+from ...blobs.index import BlobIndex, rows_of
 from ...errors import DamageError, InUseError, PruneRefusedError
 from ...format.pack import ENTRY_BYTES
 from ..context import RepositoryContext
@@ -110,7 +110,7 @@ def uses_of(index: BlobIndex, listed: dict[str, int], marks: BlobMarks) -> list[
     uses = []
     for name, size, _ in index.packs():
         if listed.get(name) == size:
-            rows = index.rows(name)
+            rows = rows_of(index, name)
             sizes = _stored_sizes(rows)
             marked = marks.row(name)
             used = sum(compress(sizes, marked))
