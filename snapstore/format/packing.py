@@ -12,7 +12,7 @@ damage.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -48,18 +48,8 @@ def decode(data: bytes | memoryview, *, what: str, schema_checks_all: bool = Fal
     `schema_checks_all` says that the caller looks at the type of every value at every depth, so that the search for
     floats, extensions and deep nesting can be left out: trees decode twice as fast that way.
     """
-    most = min(MSGPACK_MAX_ITEMS, len(data))  # an item takes a byte at least
     try:
-        if _may_be_hollow(data, most):
-            _skip(data)
-        value = msgpack.unpackb(
-            data,
-            strict_map_key=False,
-            object_pairs_hook=_canonical_map,
-            max_array_len=most,
-            max_map_len=most,
-            max_ext_len=0,
-        )
+        value = unpack(data, _canonical_map)
         canonical = msgpack.packb(value) == data
     except Exception:  # msgpack raises a dozen types, some of them its own, for what is all one thing here
         canonical = False
@@ -77,6 +67,21 @@ def _canonical_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
             raise ValueError("map keys are not rising integers")
         previous = key
     return dict(pairs)
+
+
+def unpack(data: bytes | memoryview, make_map: Callable[[Any], object] | None = None) -> Decoded:
+    """What msgpack makes of bytes, or one of its dozen errors; nothing is known to be canonical yet."""
+    most = min(MSGPACK_MAX_ITEMS, len(data))  # an item takes a byte at least
+    if _may_be_hollow(data, most):
+        _skip(data)
+    return msgpack.unpackb(
+        data,
+        strict_map_key=False,
+        object_pairs_hook=make_map,
+        max_array_len=most,
+        max_map_len=most,
+        max_ext_len=0,
+    )
 
 
 def _may_be_hollow(data: bytes | memoryview, most: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgpack
 
 from ..errors import InputError
-from ..limits import MSGPACK_MAX_ITEMS, TREE_BLOB_MAX_BYTES, TREE_MAX_LEVELS
+from ..limits import TREE_BLOB_MAX_BYTES, TREE_MAX_LEVELS
 from ..types import EntryType, PlainHash
 from .entry import (
     BlobReference,
@@ -38,7 +38,7 @@ from .entry import (
     items_size,
 )
 from .entry_decoding import WHAT, decode_chunk_items, decode_xattrs, entry_from_map, plain_entry, plain_hash
-from .packing import as_bytes, as_int, as_list, damaged, decode, encode, refuse, unsupported
+from .packing import as_bytes, as_int, as_list, damaged, decode, encode, refuse, unpack, unsupported
 
 __all__ = [
     "BlobReference",
@@ -191,9 +191,7 @@ def _decode_plain_leaf(data: bytes | memoryview) -> DirectoryLeaf | None:
     Without a call for every map, duplicate keys show in the encoding again, and wrong types and orders of keys here:
     each entry's keys must be a sequence that is known to rise. Twice as fast as the way that says what is wrong."""
     try:
-        value = msgpack.unpackb(
-            data, strict_map_key=False, max_array_len=MSGPACK_MAX_ITEMS, max_map_len=MSGPACK_MAX_ITEMS, max_ext_len=0
-        )
+        value = unpack(data)
         shape, items = value
         if (
             type(items) is not list
