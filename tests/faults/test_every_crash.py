@@ -36,8 +36,10 @@ from crash_scene import (
 import snapstore
 from snapstore.crypto import kdf
 from snapstore.operations.opening import init_repository
+from snapstore.operations.restore import run as restoring
 from snapstore.operations.snapshot import ordinary, reuse
 from snapstore.sources import scanned
+from snapstore.targets.probing import probe
 from snapstore.testing import FOLDER, OBJECT_STORAGE, SERVER, Fault, Faults, SimulatedStore, StoreKind
 
 EVERY = bool(os.environ.get("SNAPSTORE_TEST_EVERY_FAULT"))
@@ -124,6 +126,27 @@ def forget(process: Process) -> None:
     dossier.forget(snapstore.RetentionPolicy(last=1))
 
 
+def hold(process: Process) -> None:
+    dossier = process.open().dossier("books")
+    wanted = [snapshot for snapshot in dossier.list() if snapshot.label == "first" and not snapshot.held]
+    if wanted:
+        dossier.hold(*wanted)
+
+
+def prune(process: Process) -> None:
+    process.accept(process.open().prune(options=snapstore.PruneOptions(max_unused=0.0)).problems)
+
+
+def repair(process: Process) -> None:
+    repository = process.open()
+    report = repository.repair(repository.plan_repair())
+    process.accept([*report.failed, *report.problems])
+
+
+def add_parity(process: Process) -> None:
+    process.accept(process.open().add_parity().problems)
+
+
 # --- what has to hold at the end ---------------------------------------------------------------------------------
 
 
@@ -157,6 +180,24 @@ def is_renamed(world: World) -> None:
         assert process.open().dossier("ledgers").name == process.unlock().name == "ledgers"
 
 
+def is_held(world: World) -> None:
+    with Process(world) as process:
+        held = {snapshot.label: snapshot.held for snapshot in process.unlock().list()}
+    assert held == {"first": True, "second": False}, held
+
+
+def is_pruned(world: World) -> None:
+    with Process(world) as process:
+        plan = process.open().plan_prune(snapstore.PruneOptions(max_unused=0.0))
+    assert not plan.delete_packs, plan
+
+
+def is_whole(world: World) -> None:
+    with Process(world) as process:
+        report = process.open().check(record=False)
+    assert report.whole, report.findings
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """What is run, in which world, which medium meets the faults, and what holds when it was run to its end."""
@@ -184,6 +225,10 @@ OPERATIONS = {
     "rename": Operation(act=rename, world="one", holds=is_renamed),
     "recovery code": Operation(act=add_recovery_code, world="one"),
     "forget": Operation(act=forget, world="two", holds=labels("second")),
+    "hold": Operation(act=hold, world="two", holds=is_held),
+    "prune": Operation(act=prune, world="garbage", holds=is_pruned),
+    "repair": Operation(act=repair, world="bad index", holds=is_whole),
+    "parity": Operation(act=add_parity, world="two"),
 }
 
 
@@ -192,8 +237,16 @@ OPERATIONS = {
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[Callable[[Any], str]]:
-    """Derived keys are remembered, files count as unchanged at once, and simulated stores have addresses."""
+    """What takes long is remembered, files count as unchanged at once, and simulated stores have addresses."""
+    known: list[Any] = []
+
+    def remembered(root: Any, path: str) -> Any:
+        if not known:
+            known.append(probe(root, path))
+        return known[0]
+
     with pytest.MonkeyPatch.context() as patch, addresses(patch) as give:
+        patch.setattr(restoring, "probe", remembered)
         patch.setattr(kdf, "Argon2id", RememberedArgon2id)
         for module in (reuse, scanned, ordinary):
             patch.setattr(module, "SETTLED_AFTER_NS", 0)
@@ -239,6 +292,12 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, address: Callable[[Any], st
         world.facts["second"] = facts
     build("two", "one", save)
     build("two and a twin", "one and a twin", save)
+    build("garbage", "two", forget)
+    bad = build("bad index", "two").media["main"].inner
+    name = next(item.name for item in bad.list("index"))
+    data = bad.get(name)
+    bad.delete(name)
+    bad.put(name, data[:-1] + bytes([data[-1] ^ 1]))
     return made
 
 
@@ -291,3 +350,39 @@ def see_it_end_well(world: World, operation: Operation) -> None:
     world.check()
     world.assert_tidy(clears_torn=operation.clears_torn)
     operation.holds(world)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_run_after_a_crash(
+    name: str, worlds: dict[str, World], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """It dies too, at its operations: by default at every third one, after a crash two thirds of the way."""
+    operation = OPERATIONS[name]
+    base = worlds[operation.world]
+    count = operations_of(base.fork(tmp_path / "whole"), operation)
+    wrong = []
+    points = 0
+    for at in range(1, count + 1) if EVERY else [max(1, count * 2 // 3)]:
+        world = base.fork(tmp_path / f"first {at}", KINDS[at % 3], at)
+        first = run(Process(world, faults=Faults(at=at), medium=operation.medium), operation.act)
+        world.deliver()
+        for trial in trials(world, operation.act, tmp_path / f"again {at}", every_third_crash, operation.medium):
+            points += 1
+            try:
+                see_it_end_well(trial.world, operation)
+            except Exception as error:
+                wrong.append(f"{first} at {at}, {trial.what}: {type(error).__name__}: {str(error)[:400]}")
+    record_property(f"counted: store operations of the run after a crash in {name} that met one", points)
+    assert not wrong, "\n".join(wrong)
+    assert points
+
+
+def operations_of(world: World, operation: Operation) -> int:
+    """How many store operations it takes."""
+    process = Process(world)
+    assert run(process, operation.act) == "done"
+    return len(process.store(operation.medium).history)
+
+
+def every_third_crash(at: int) -> list[tuple[Faults, StoreKind]]:
+    return [(Faults(at=at), KINDS[at // 3 % 3])] if EVERY or at % 3 == 1 else []

@@ -174,7 +174,7 @@ class Process:
         self.world = world
         self.station = station
         self.crashed = False
-        self.problems: list[snapstore.Problem] = []
+        self.problems: list[Any] = []
         self._faulty = medium
         self._faults = faults
         self._stores: dict[str, SimulatedStore] = {}
@@ -221,7 +221,7 @@ class Process:
         secret = OTHER_SECRET if medium == "other" else self.world.secrets[name]
         return self.open(medium).unlock(secret)
 
-    def accept(self, problems: Sequence[snapstore.Problem]) -> None:
+    def accept(self, problems: Sequence[Any]) -> None:
         """Take what a report complains of: then the operation was not done."""
         self.problems += problems
 
