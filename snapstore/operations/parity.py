@@ -12,7 +12,7 @@ The copy of a small pack is kept as long as an index names the pack: then the pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..blobs.healing import read_heads
@@ -23,7 +23,7 @@ from ..errors import DamageError, NotEnrolledError, ObjectNotFoundError, StoreEr
 from ..format.index import decode_index
 from ..format.names import INDEX, PACKS, PARITY, name_matches, pack_path
 from ..stores.medium_store import MediumStore
-from ..stores.protocol import Store
+from ..stores.protocol import Store, StoredObject
 from ..stores.wrapper import innermost
 from ..types import Problem
 from ..upkeep_types import ParityReport
@@ -49,10 +49,18 @@ def has_parity(store: Store) -> bool:
     return any(True for _ in store.list(PARITY))
 
 
-def drop_orphans(context: RepositoryContext, meter: Meter) -> int:
-    """Delete the sidecars of packs that are gone; returns their bytes. Raises StoreError, OperationCancelledError."""
-    present = _look(context.store, meter)
-    return _drop_orphans(context, present, list_packs(context.store)) if present.sizes else 0
+def drop_orphans(context: RepositoryContext, meter: Meter, *, deleted: Collection[str] = ()) -> int:
+    """Delete the sidecars of packs that are gone; returns their bytes. Raises StoreError, OperationCancelledError.
+
+    `deleted` are packs that the caller has deleted, whatever an index still says. If there are none, heads are read
+    only where there are more sidecars than packs: an earlier run may have died before it came to this."""
+    sidecars = list(context.store.list(PARITY))
+    if not sidecars:
+        return 0
+    listed = list_packs(context.store)
+    if not deleted and len(sidecars) <= len(listed):
+        return 0
+    return _drop_orphans(context, _look(context.store, sidecars, meter), listed, deleted)
 
 
 @dataclass(slots=True)
@@ -98,7 +106,7 @@ class _Adding:
         meter = self._meter
         meter.enter("scan")
         meter.added = lambda: self._added_bytes
-        present = _look(self._store, meter)
+        present = _look(self._store, list(self._store.list(PARITY)), meter)
         listed = list_packs(self._store)
         _drop_orphans(self._context, present, listed)
         self._drop_rubbish(present.headless)
@@ -156,8 +164,7 @@ def list_packs(store: Store) -> dict[str, int]:
     return {item.name.rpartition("/")[2]: item.size for item in store.list(PACKS)}
 
 
-def _look(store: Store, meter: Meter) -> _Present:
-    sidecars = list(store.list(PARITY))
+def _look(store: Store, sidecars: Sequence[StoredObject], meter: Meter) -> _Present:
     present = _Present(sizes={item.name: item.size for item in sidecars})
     for name, head in read_heads(store, sidecars):
         meter.step()
@@ -170,7 +177,9 @@ def _look(store: Store, meter: Meter) -> _Present:
     return present
 
 
-def _drop_orphans(context: RepositoryContext, present: _Present, listed: dict[str, int]) -> int:
+def _drop_orphans(
+    context: RepositoryContext, present: _Present, listed: dict[str, int], deleted: Collection[str] = ()
+) -> int:
     """Delete sidecars of packs that are gone for good. `listed` is newer than `present`."""
     orphans = {pack: names for pack, names in present.of_pack.items() if pack not in listed}
     has_copies = any(name in present.copies for names in orphans.values() for name in names)
@@ -178,7 +187,7 @@ def _drop_orphans(context: RepositoryContext, present: _Present, listed: dict[st
     freed = 0
     for pack, names in orphans.items():
         for name in names:
-            if is_named is None or name not in present.copies or not is_named(pack):
+            if is_named is None or name not in present.copies or pack in deleted or not is_named(pack):
                 _delete(context.store, name)
                 freed += present.sizes[name]
     return freed

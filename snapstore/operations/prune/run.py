@@ -164,6 +164,7 @@ class _Run:
         self._indexes = IndexObjects(context, meter)
         self._new: dict[str, int] = {}
         self._is_full = False
+        self._deleted_names: set[str] = set()
         self._needed = frozenset(use.name for use in state.uses if use.used_blobs)
 
     def run(self) -> None:
@@ -178,8 +179,7 @@ class _Run:
         self._indexes.tidy(frozenset(), self._needed.union(self._new))
         self.freed_bytes -= self._indexes.written_bytes
         self._drop_finished()
-        if self.deleted_packs:
-            self.freed_bytes += drop_orphans(self._context, self._meter)
+        self.freed_bytes += drop_orphans(self._context, self._meter, deleted=self._deleted_names)
         self._meter.tell()
 
     def _rounds(self) -> Iterator[tuple[list[PackUse], list[PackUse]]]:
@@ -250,6 +250,7 @@ class _Run:
         for use in self._deleted(doomed):
             self._meter.step(current=use.name)
             self.deleted_packs += 1
+            self._deleted_names.add(use.name)
             self.freed_bytes += use.size
         there = list_packs(self._context.catalogue())
         if not any(use.name in there for use in doomed):

@@ -26,6 +26,7 @@ from ..clones import claim_medium, see_medium
 from ..context import DossierContext, RepositoryContext
 from ..history import History
 from ..meter import Meter
+from ..parity import drop_orphans
 from ..quarantine import read_quarantined
 from ..records import put_record
 from .indexes import forget_index, remedies_for_indexes
@@ -251,6 +252,7 @@ class _Repair:
         gone = sorted(set(survey.bad_packs) - set(kept))
         if survey.bad_packs:
             retire(self._context, gone, kept, mender.relied)
+            drop_orphans(self._context, self._meter, deleted=gone)
         paths = {pack_path(pack) for pack in gone}
         there = {pack_path(pack) for pack in kept}
         self._done += [
