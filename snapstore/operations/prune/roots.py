@@ -6,8 +6,9 @@ Rules (docs/format/11-protocol.md): every manifest in snapshots/ or ok/ that ope
 whoever signed it and whether it is confirmed or not. A prune stops where a manifest or a record cannot be read, where a
 mandatory record is of a type that this version does not know, and where a snapshot is absent that rosters name and no
 signed forget record explains. What a signed quarantine record names by its full name is passed over; a manifest that
-it names and that does open stays a root, of which parts may be missing. ok/ is listed before snapshots/, and both
-before records are read: see the order of a forget.
+it names and that does open stays a root, of which parts may be missing. ok/ is listed when the list of snapshots/ has
+ended, never before or beside it: a snapshot may go from the one to the other meanwhile (design/014). Both come before
+records are read: see the order of a forget.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def read_roots(context: RepositoryContext, known: Roots | None = None) -> Roots:
     known = known or Roots()
     roots = Roots()
     listed: dict[str, list[str]] = {}
-    for folder in ("ok", "snapshots"):
+    for folder in ("snapshots", "ok"):
         for item in context.store.list(folder):
             listed.setdefault(item.name.rpartition("/")[2][:HASH_DIGITS], []).append(item.name)
     missing = _read_dossiers(context, known, roots, listed)

@@ -29,7 +29,7 @@ from ..copy.destination import refuse_unknown_features
 from ..marks import BlobMarks
 from ..meter import Meter
 from ..parity import drop_orphans
-from ..reserve import keep_reserve
+from ..reserve import give_up_reserve, keep_reserve
 from ..snapshot.room import local_free_bytes
 from .condemn import delete_object, put_condemned, read_condemned_by
 from .duplicates import drop_duplicates, rank_of
@@ -43,7 +43,7 @@ from .survey import Needs, PackUse, uses_of
 
 _ROUND_BYTES: Final = 1024 * MIB  # written anew before it is known that the old packs may go
 _SPARE_BYTES: Final = 64 * MIB
-_LEAST_ROUND_BYTES: Final = 8 * MIB
+_FINISHING_BYTES: Final = 2 * MIB  # an index, a condemn object, and what stores keep free themselves
 
 
 def plan_prune(context: RepositoryContext, options: PruneOptions, meter: Meter) -> PrunePlan:
@@ -187,17 +187,29 @@ class _Run:
         choice = self._state.choice
         waiting, delete = list(choice.repack), list(choice.delete)
         free = local_free_bytes(self._context.store)
-        if delete and free is not None and free < choice.fresh_bytes + _SPARE_BYTES:
+        if free is not None and free < choice.fresh_bytes + _SPARE_BYTES:
+            give_up_reserve(self._context.store)
             yield delete, []
             delete = []
         while delete or waiting:
             free = local_free_bytes(self._context.store)
-            limit = _ROUND_BYTES if free is None else max(_LEAST_ROUND_BYTES, min(_ROUND_BYTES, free // 2))
-            some = [waiting.pop(0)] if waiting else []
-            while waiting and sum(use.used_bytes for use in some) + waiting[0].used_bytes <= limit:
-                some.append(waiting.pop(0))
+            limit = _ROUND_BYTES if free is None else min(_ROUND_BYTES, max(0, free - _FINISHING_BYTES))
+            some: list[PackUse] = []
+            for use in list(waiting):
+                if use.used_bytes + use.used_bytes // 16 <= limit:
+                    limit -= use.used_bytes
+                    some.append(use)
+                    waiting.remove(use)
+            if waiting and not some:
+                self._note_full(f"What is needed of {len(waiting)} packs has no room to be written anew.")
+                waiting = []
             yield delete, some
             delete = []
+
+    def _note_full(self, message: str) -> None:
+        self._is_full = True
+        problem = Problem(code="no_room_to_repack", path=self._context.store.url, message=message)
+        self._state.problems.append(problem)
 
     def _repack(self, uses: list[PackUse], opened: contextlib.ExitStack) -> list[PackUse]:
         """Write anew what is needed of some packs; return those of which everything is."""
@@ -211,10 +223,7 @@ class _Run:
             repacker.finish()
         except StoreFullError as error:
             moved = []
-            self._is_full = True
-            self._state.problems.append(
-                Problem(code="no_room_to_repack", path=self._context.store.url, message=str(error))
-            )
+            self._note_full(str(error))
         finally:
             self.repacked_bytes += repacker.copied_bytes
             self.freed_bytes -= repacker.stored_bytes
