@@ -151,7 +151,7 @@ class Scene:
         thoroughly = snapstore.PruneOptions(max_unused=0.0)
         repository.prune(options=thoroughly)
         left = repository.plan_prune(thoroughly)
-        assert (left.delete_packs, left.repack_packs, left.later_bytes) == (0, 0, 0), left
+        assert (left.delete_packs, left.repack_packs) == (0, 0), left
         report = repository.check(snapstore.CheckOptions(read_data=True), secret=SECRET)
         assert report.whole, report.findings
         assert [item.name for item in repository._context.store.list("condemn")] == []

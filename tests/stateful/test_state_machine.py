@@ -1,7 +1,8 @@
 """Stations and dossiers do what comes to anybody's mind, in any order, and a model made of dicts does it too.
 
 Hypothesis draws the steps: files change; stations save, restore, copy to a twin and back, forget, hold, prune, enrol,
-revoke and rename; processes end, die or meet a failing store at any of its operations; objects are damaged. Whatever
+revoke and rename; processes end, die or meet a failing store at any of its operations; objects are damaged and
+repaired. Whatever
 happens, everything that was reported and that nobody asked to be gone restores bit for bit, damage is called damage,
 and no plaintext is stored.
 
@@ -49,7 +50,7 @@ import snapstore
 from snapstore.crypto import kdf
 from snapstore.testing import FOLDER, OBJECT_STORAGE, SERVER, Fault, Faults, SimulatedCrash
 
-EXAMPLES = 40
+EXAMPLES = 32
 STEPS = 40
 MINUTES = float(os.environ.get("SNAPSTORE_TEST_MINUTES", "0"))
 PATHS = tuple(
@@ -58,6 +59,7 @@ PATHS = tuple(
     for number, end in enumerate((".txt", ".db", ".bin", ""))
 )
 DAMAGED = st.sampled_from(("packs", "packs", "index", "snapshots", "ok", "dossiers", "config", "records"))
+HEALED = ("packs", "packs", "index", "snapshots", "ok", "dossiers")
 WAYS = ("flip", "cut", "delete")
 KINDS = st.sampled_from((FOLDER, SERVER, OBJECT_STORAGE))
 NUMBERS = st.integers(0, 99)
@@ -287,25 +289,53 @@ class Stations(RuleBasedStateMachine):
     @rule(medium=st.sampled_from(MEDIA), kind=DAMAGED, number=NUMBERS, place=st.floats(0, 1), way=st.sampled_from(WAYS))
     def damage(self, medium: str, kind: str, number: int, place: float, way: str) -> None:
         """One object. Nothing gives wrong bytes then; with the object back, everything is as before."""
-        objects = self.world.media[medium].inner
-        names = [item.name for item in objects.list(kind)]
+        names = [item.name for item in self.world.media[medium].inner.list(kind)]
+        if names:
+            with self.damaged(medium, names[number % len(names)], place, way):
+                self.assert_no_wrong_bytes(medium)
+                self.assert_check_flags(medium, kind, way)
+            self.did(f"damage {kind}")
+
+    @rule(kind=st.sampled_from(HEALED), number=NUMBERS, place=st.floats(0, 1), way=st.sampled_from(WAYS))
+    def damage_and_repair(self, kind: str, number: int, place: float, way: str) -> None:
+        """One object of the main medium is damaged when its twin has everything; a repair brings it back."""
+        self.copy(True)
+        names = [item.name for item in self.world.media["main"].inner.list(kind)]
         if not names:
             return
-        name = names[number % len(names)]
+        twin = self.world.repository("one", "twin")
+        with self.damaged("main", names[number % len(names)], place, way) as put_back:
+            main = self.world.repository("one", "main")
+            plan = main.plan_repair(twin=twin)
+            report = main.repair(plan, twin=twin)
+            if plan.hurt or plan.unhealable or report.hurt or report.failed:
+                self.did("repair is not possible")  # what was forgotten on the twin is not there to heal from
+                return
+            put_back.clear()
+            self.world.end_processes("one")
+            found = self.world.repository("one", "main").check(snapstore.CheckOptions(read_data=True), record=False)
+            assert not [finding for finding in found.findings if finding.is_damage], found.findings
+            self.did(f"repair {kind}")
+
+    @contextlib.contextmanager
+    def damaged(self, medium: str, name: str, place: float, way: str) -> Iterator[list[str]]:
+        """Damage an object; at the end put back what is in the list that is given: the object."""
+        objects = self.world.media[medium].inner
         whole = objects.get(name)
         objects.delete(name)
         offset = int(place * (len(whole) - 1))
         if way != "delete":
             objects.put(name, whole[:offset] if way == "cut" else flipped(whole, offset))
-        try:
-            self.assert_no_wrong_bytes(medium)
-            self.assert_check_flags(medium, kind, way)
-        finally:
-            with contextlib.suppress(snapstore.ObjectNotFoundError):
-                objects.delete(name)
-            objects.put(name, whole)
+        put_back = [name]
         self.world.end_processes("one")
-        self.did(f"damage {kind}")
+        try:
+            yield put_back
+        finally:
+            if put_back:
+                with contextlib.suppress(snapstore.ObjectNotFoundError):
+                    objects.delete(name)
+                objects.put(name, whole)
+            self.world.end_processes("one")
 
     def assert_check_flags(self, medium: str, kind: str, way: str) -> None:
         """A check that reads everything names the damage."""
@@ -313,7 +343,7 @@ class Stations(RuleBasedStateMachine):
             report = self.world.repository("one", medium).check(
                 snapstore.CheckOptions(read_data=True), secret=SECRETS[0], record=False
             )
-        except snapstore.DamageError:
+        except (snapstore.DamageError, snapstore.RepositoryNotFoundError):
             if kind not in {"config", "dossiers"}:  # without these nothing can be looked at
                 raise
             return
