@@ -63,7 +63,7 @@ def drop_broken_off(context: RepositoryContext, roots: Roots) -> int:
 
 
 def _delete(store: Store, root: Root) -> None:
-    for name in root.names:  # those in ok/ first
+    for name in sorted(root.names):  # those in ok/ first
         try:
             store.delete(name)
         except ObjectNotFoundError:

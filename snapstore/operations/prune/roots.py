@@ -47,7 +47,7 @@ class Root:
     """One manifest: where its snapshot begins."""
 
     names: tuple[str, ...]
-    """Its full names, those in ok/ first."""
+    """Its full names, in no order."""
     root_id: BlobId
     dossier_id: DossierId
     snapshot_id: SnapshotId
@@ -91,7 +91,7 @@ def read_roots(context: RepositoryContext, known: Roots | None = None) -> Roots:
     missing = _read_dossiers(context, known, roots, listed)
     _check_records(context, known, roots)
     new = [group for group in listed if group not in known.found]
-    reads = [partial(_read_root, context, listed[group], roots.quarantined) for group in new]
+    reads = [partial(_read_root, context, sorted(listed[group]), roots.quarantined) for group in new]
     fresh = dict(zip(new, each_side_by_side(context.store, reads), strict=True))
     for group in listed:
         root = known.found.get(group) or fresh.get(group)

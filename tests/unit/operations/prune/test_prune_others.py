@@ -291,12 +291,12 @@ def test_our_condemn_object_is_never_replaced(two: Any, prune_on: Any) -> None:
 
 
 def test_the_order_of_the_looks(two: Any, prune_on: Any) -> None:
-    """Condemn; then condemn/, then ok/, then snapshots/, then packs/; only then is anything deleted."""
+    """Condemn; then condemn/, then snapshots/, then ok/, then packs/; only then is anything deleted."""
     recorder = Recorder(two.lab.store)
     prune_on(two.lab, recorder)
     calls = [(call.operation, call.name.partition("/")[0]) for call in recorder.calls]
     at = calls.index(("put", "condemn"))
-    for step in [("list", "condemn"), ("list", "ok"), ("list", "snapshots"), ("list", "packs"), ("delete", "packs")]:
+    for step in [("list", "condemn"), ("list", "snapshots"), ("list", "ok"), ("list", "packs"), ("delete", "packs")]:
         later = calls.index(step, at)
         assert later > at
         at = later
