@@ -17,6 +17,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -37,7 +38,7 @@ from .protocol import (
     oversized_object_error,
     short_object_error,
 )
-from .readback import BLOCK_BYTES, READ_FLAGS, flush_folder, read_fully
+from .readback import BLOCK_BYTES, READ_FLAGS, drop_cache, flush_folder, read_fully
 from .root import StoreRoot
 from .scan import scan_folder
 from .settling import flush_file_system
@@ -100,6 +101,16 @@ class LocalStore:
             raise translated(error, f"read {name}", self.url) from error
         finally:
             os.close(descriptor)
+
+    def drop_cached(self, name: str) -> None:
+        """Have the next `get` ask the device for an object, where the system lets that be said. Raises no OSError."""
+        check_name(name)
+        with suppress(OSError):
+            descriptor = os.open(self._root.path(name), READ_FLAGS)
+            try:
+                drop_cache(descriptor)
+            finally:
+                os.close(descriptor)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """See `Store.list`."""

@@ -67,7 +67,7 @@ else:
     def read_uncached(path: str) -> Iterator[Block]:
         """The file's bytes in blocks of at most 1 MiB, from the device. A block is good until the next is asked for."""
         with open(os.open(path, READ_FLAGS), "rb", buffering=0) as file:
-            _drop_cache(file.fileno())
+            drop_cache(file.fileno())
             size = os.fstat(file.fileno()).st_size
             memory = memoryview(
                 bytearray(max(1, min(size, BLOCK_BYTES)))
@@ -89,7 +89,7 @@ def read_fully(descriptor: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _drop_cache(descriptor: int) -> None:
+def drop_cache(descriptor: int) -> None:
     """Ask the kernel to read from the device; clean pages only, so the file must have been flushed."""
     if sys.platform == "darwin":
         import fcntl

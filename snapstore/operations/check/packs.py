@@ -32,7 +32,9 @@ from ...errors import (
 )
 from ...format.names import name_matches, pack_path
 from ...format.pack import TRAILER_BYTES, BlobKind, PackEntry, decode_header, encode_entries, header_object_size
+from ...stores.local import LocalStore
 from ...stores.protocol import Store, lanes_of
+from ...stores.wrapper import innermost
 from ...upkeep_types import Finding
 from ..reading import is_fault_of_place, read_blobs
 
@@ -115,6 +117,9 @@ class PackReader:
 
     def _get(self, state: PackState) -> bytes | None:
         path = pack_path(state.name)
+        store = innermost(self._store)
+        if isinstance(store, LocalStore):
+            store.drop_cached(path)  # what was written a minute ago would prove the memory, not the medium
         try:
             return self._store.get(path)
         except ObjectNotFoundError as error:

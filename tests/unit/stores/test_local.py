@@ -370,3 +370,12 @@ def test_long_paths_of_windows() -> None:
     assert extended_path("C:\\backup\\shop") == "\\\\?\\C:\\backup\\shop"
     assert extended_path("\\\\server\\share\\shop") == "\\\\?\\UNC\\server\\share\\shop"
     assert extended_path("\\\\?\\C:\\backup") == "\\\\?\\C:\\backup"
+
+
+def test_dropping_from_the_cache_changes_nothing(store: LocalStore) -> None:
+    store.put("packs/a/one", b"content" * 1000)
+    store.drop_cached("packs/a/one")
+    store.drop_cached("packs/a/none")
+    assert store.get("packs/a/one") == b"content" * 1000
+    with pytest.raises(InputError):
+        store.drop_cached("../outside")
