@@ -29,7 +29,7 @@ def both_copies(days: Any) -> str:
     for folder in ("snapshots", "ok"):
         (name,) = days.lab.names(folder)
         damage(days.lab.store, name)
-    return str(days.lab.names("snapshots")[0])
+    return str(days.lab.names("ok")[0])
 
 
 def a_record(days: Any) -> str:
