@@ -16,17 +16,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
 
 import compare_trees
 import pytest
+from remembered_keys import RememberedArgon2id
 
 import snapstore
 from snapstore.crypto import kdf
 
 SECRET = "a secret for the damaged"
 FLIPS_PER_OBJECT = 6
-REAL_ARGON2ID = kdf.Argon2id
 Facts = dict[str, compare_trees.Facts]
 
 
@@ -99,21 +98,6 @@ class Scene:
         if not said:
             assert compare_trees.differences(truth, found) == []
         return said
-
-
-class RememberedArgon2id:
-    """The real Argon2id; every look needs the same derivation, so each distinct one is computed once."""
-
-    known: ClassVar[dict[tuple[object, ...], bytes]] = {}
-
-    def __init__(self, **parameters: Any) -> None:
-        self.parameters = parameters
-
-    def derive(self, secret: bytes) -> bytes:
-        key = (secret, *sorted(self.parameters.items()))
-        if key not in self.known:
-            self.known[key] = REAL_ARGON2ID(**self.parameters).derive(secret)
-        return self.known[key]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from stateful_world import RememberedArgon2id
+from remembered_keys import RememberedArgon2id
 
 import snapstore
 from snapstore.crypto import kdf

@@ -26,13 +26,13 @@ from crash_scene import (
     OTHER_SECRET,
     Act,
     Process,
-    RememberedArgon2id,
     World,
     addresses,
     run,
     trials,
     write_source,
 )
+from remembered_keys import RememberedArgon2id
 
 import snapstore
 from snapstore.crypto import kdf

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from stateful_world import SECRETS, Files, RememberedArgon2id
+from remembered_keys import RememberedArgon2id
+from stateful_world import SECRETS, Files
 
 import snapstore
 from snapstore.crypto import kdf

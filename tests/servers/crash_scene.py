@@ -18,13 +18,12 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import compare_trees
 import pytest
 
 import snapstore
-from snapstore.crypto import kdf
 from snapstore.operations.context import station_mark
 from snapstore.operations.copy import destination as destinations
 from snapstore.operations.opening import open_repository
@@ -36,22 +35,6 @@ SECRETS = {"books": "a secret for the books", "letters": "another one for letter
 OTHER_SECRET = "the secret over there"
 MOST = 1000
 Facts = dict[str, compare_trees.Facts]
-REAL_ARGON2ID = kdf.Argon2id
-
-
-class RememberedArgon2id:
-    """The real Argon2id, each distinct derivation computed once."""
-
-    known: ClassVar[dict[tuple[object, ...], bytes]] = {}
-
-    def __init__(self, **parameters: Any) -> None:
-        self.parameters = parameters
-
-    def derive(self, secret: bytes) -> bytes:
-        key = (secret, *sorted(self.parameters.items()))
-        if key not in self.known:
-            self.known[key] = REAL_ARGON2ID(**self.parameters).derive(secret)
-        return self.known[key]
 
 
 @dataclass(kw_only=True)

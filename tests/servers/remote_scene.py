@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
 
 import compare_trees
 import pytest
+from remembered_keys import RememberedArgon2id
 from server import Server
 from wire_faults import FaultyFtpWire, FaultyWire
 
@@ -172,23 +172,6 @@ def impatient(patch: pytest.MonkeyPatch, *, wait_seconds: float = 0.02) -> None:
 
     patch.setattr(addresses, "Patience", patience)
     patch.setattr(kdf, "Argon2id", RememberedArgon2id)
-
-
-class RememberedArgon2id:
-    """The real Argon2id, computed once for each secret and salt: it is slow on purpose."""
-
-    known: ClassVar[dict[tuple[object, ...], bytes]] = {}
-    real: ClassVar[Any] = kdf.Argon2id
-
-    def __init__(self, **parameters: Any) -> None:
-        self.parameters = parameters
-
-    def derive(self, secret: bytes) -> bytes:
-        """Derive, or remember."""
-        key = (secret, *sorted(self.parameters.items()))
-        if key not in self.known:
-            self.known[key] = self.real(**self.parameters).derive(secret)
-        return self.known[key]
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:

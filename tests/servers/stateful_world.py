@@ -17,10 +17,8 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
 
 import snapstore
-from snapstore.crypto import kdf
 from snapstore.operations.context import station_mark
 from snapstore.operations.opening import init_repository, open_repository
 from snapstore.station import StateFolder
@@ -34,23 +32,7 @@ STATIONS = ("one", "two", "three")
 MEDIA = ("main", "twin")
 PADDED = 4096
 """Bytes that a pack may lose without its size becoming another."""
-REAL_ARGON2ID = kdf.Argon2id
 Files = dict[str, bytes]
-
-
-class RememberedArgon2id:
-    """The real Argon2id, each distinct derivation computed once."""
-
-    known: ClassVar[dict[tuple[object, ...], bytes]] = {}
-
-    def __init__(self, **parameters: Any) -> None:
-        self.parameters = parameters
-
-    def derive(self, secret: bytes) -> bytes:
-        key = (secret, *sorted(self.parameters.items()))
-        if key not in self.known:
-            self.known[key] = REAL_ARGON2ID(**self.parameters).derive(secret)
-        return self.known[key]
 
 
 @dataclass(kw_only=True)

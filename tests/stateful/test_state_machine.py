@@ -34,6 +34,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from remembered_keys import RememberedArgon2id
 from stateful_world import (
     CONTENTS,
     MEDIA,
@@ -41,7 +42,6 @@ from stateful_world import (
     SECRETS,
     STATIONS,
     Model,
-    RememberedArgon2id,
     World,
     notable,
     open_by_id,
