@@ -94,7 +94,7 @@ def test_json_of_every_verb(fresh: Shop) -> None:
     assert len(bytes.fromhex(identifier)) == 16
 
     listed = fresh.run("--json", "list").done().json()
-    assert set(listed) == {"dossier", "snapshots", "missing", "problems"}
+    assert set(listed) == {"dossier", "snapshots", "missing", "problems", "last_check", "last_drill"}
     assert [snapshot["id"] for snapshot in listed["snapshots"]] == [identifier]
     assert datetime.fromisoformat(listed["snapshots"][0]["time"]).utcoffset() is not None
 

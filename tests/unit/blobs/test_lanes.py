@@ -133,7 +133,7 @@ def test_indexes_and_pack_headers_are_read_side_by_side(bench: Any, make_noise: 
     for item in list(bench.store.list("index"))[:4]:
         bench.store.delete(item.name)
     alone = bench.loaded()
-    far = FarStore(bench.store)
+    far = FarStore(bench.store, seconds=0.02)
     bench.store = far
     loaded = bench.loaded()
     assert far.most["get"] == 4

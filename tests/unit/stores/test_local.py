@@ -220,7 +220,7 @@ def test_the_read_back_comes_from_the_device(tmp_path: Path) -> None:
     try:
         assert cached_pages() > 0
         readback.flush(descriptor)
-        readback._drop_cache(descriptor)
+        readback.drop_cache(descriptor)
         if cached_pages() > 0:
             pytest.skip("this file system keeps its files in memory")
     finally:
