@@ -180,8 +180,8 @@ def test_what_was_read_before_a_cancel_is_remembered(many: Any) -> None:
     with many.open() as repository:
         repository.check(snapstore.CheckOptions(read_data=True), cancel=patient, record=False)
         memory_of(many)._path.unlink()
+        looks = 1_000_000 - patient.left
         with pytest.raises(snapstore.OperationCancelledError):
-            looks = 1_000_000 - patient.left
             repository.check(snapstore.CheckOptions(read_data=True), cancel=Later(looks - 6), record=False)
     assert 0 < len(memory_of(many).read()) < len(many.names("packs"))
 
