@@ -4,7 +4,8 @@ Here: `look_at_database`. Not here: which files those are.
 
 Rules: a database that stands alone is opened read-only and as one that nobody changes, so nothing is written beside
 it. One with a journal is not whole without it: it is opened as SQLite would after a power cut, which may write, and
-therefore only ever as a restored copy. What this SQLite does not understand (a module, a newer format) is no damage.
+therefore only ever as a restored copy; but not if the journal names a file elsewhere, which SQLite would read and
+delete. What this SQLite does not understand (a module, a newer format) is no damage.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ..limits import MIB
 from .meter import Meter
 
 _QUICK_FROM_BYTES: Final = 256 * MIB  # a full check also compares each index with its table
+_JOURNAL_MARK: Final = bytes.fromhex("d9d505f920a163d7")
+_SECTOR_BYTES: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 100_000  # of SQLite's machine: some milliseconds
 
 
@@ -43,11 +46,14 @@ def look_at_database(path: Path, meter: Meter) -> DatabaseVerdict:
     except ImportError:
         return _unopened("this Python was built without SQLite")
     size = path.stat().st_size
+    if _leads_elsewhere(path.with_name(path.name + "-journal")):
+        return _unopened("its journal belongs to a change of several databases, and names a file outside the sample")
     has_journal = any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal"))
     address = path.as_uri() + ("?mode=rw" if has_journal else "?mode=ro&immutable=1")
     pragma = "quick_check" if size >= _QUICK_FROM_BYTES else "integrity_check"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            database.execute("PRAGMA trusted_schema = OFF")
             database.set_progress_handler(lambda: _is_cancelled(meter), _STEPS_BETWEEN_LOOKS)
             rows = [str(row[0]) for row in database.execute(f"PRAGMA {pragma}(10)")]
     except sqlite3.OperationalError as error:
@@ -56,6 +62,23 @@ def look_at_database(path: Path, meter: Meter) -> DatabaseVerdict:
     except sqlite3.DatabaseError as error:
         return _broken(str(error))
     return DatabaseVerdict() if rows == ["ok"] else _broken("; ".join(rows[:3]))
+
+
+def _leads_elsewhere(journal: Path) -> bool:
+    """Whether a rollback journal ends with the name of a super-journal (SQLite's file format, section 3).
+
+    Its mark is that of a journal's header, which begins a sector: anywhere else, and at the end, it is taken for one.
+    """
+    try:
+        data = journal.read_bytes()
+    except OSError:
+        return False
+    at = data.find(_JOURNAL_MARK)
+    while at >= 0:
+        if at % _SECTOR_BYTES or at + len(_JOURNAL_MARK) == len(data):
+            return True
+        at = data.find(_JOURNAL_MARK, at + 1)
+    return False
 
 
 def _is_cancelled(meter: Meter) -> int:

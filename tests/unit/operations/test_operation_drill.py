@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -234,3 +235,24 @@ def test_what_sqlite_does_not_understand_is_no_damage(tmp_path: Path) -> None:
     path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
     assert look_at_database(path, Meter(None, None)).broken
     assert not list(tmp_path.glob("new.db-*"))
+
+
+def test_a_journal_that_names_a_file_elsewhere_opens_nothing(tmp_path: Path) -> None:
+    """Such a database, opened for writing, makes SQLite delete the file that is named."""
+    victim, path = tmp_path / "victim.txt", tmp_path / "sample" / "shop.db"
+    path.parent.mkdir()
+    victim.write_bytes(b"mine")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE goods (name)")
+        database.commit()
+    page_bytes, pages = 4096, path.stat().st_size // 4096
+    mark, nonce = bytes.fromhex("d9d505f920a163d7"), 1
+    head = struct.pack(">8sIIIII", mark, 0, nonce, pages, 512, page_bytes).ljust(512, b"\0")
+    name = str(victim).encode()
+    total = sum(byte - 256 if byte > 127 else byte for byte in name) & 0xFFFFFFFF
+    record = struct.pack(">I", (1 << 30) // page_bytes + 1) + name + struct.pack(">II8s", len(name), total, mark)
+    path.with_name("shop.db-journal").write_bytes(head + record)
+    verdict = look_at_database(path, Meter(None, None))
+    assert verdict.code == "database_not_opened"
+    assert not verdict.broken
+    assert victim.read_bytes() == b"mine"
