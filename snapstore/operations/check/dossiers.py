@@ -17,7 +17,7 @@ from ...types import DossierId, Problem
 from ..context import DossierContext, RepositoryContext
 from ..copy.sealed import sealed_dossiers
 from ..history import History, ReadManifest, read_history
-from ..records import signed_records
+from ..records import set_aside_by, signed_records
 from .found import CheckedDossier, Structure
 from .report import Findings
 
@@ -78,8 +78,7 @@ def _look_at_records(dossier: DossierContext, history: History, structure: Struc
     problems: list[Problem] = []
     for record in signed_records(dossier, None, history.stations, problems):
         if record.type == RecordType.QUARANTINE and record.signer.last_number is None:
-            names = record.facts.payload.get(0)
-            structure.set_aside.update(map(str, names) if isinstance(names, list) else ())
+            structure.set_aside.update(set_aside_by(record))
     findings.take(problems)
 
 
