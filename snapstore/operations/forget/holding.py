@@ -29,7 +29,9 @@ def hold_snapshots(dossier: DossierContext, snapshots: Sequence[Snapshot | str])
     """Let no policy forget these. Raises InputError, SnapshotNotFoundError, AmbiguousError, StationRevokedError."""
     history, ids = _begin(dossier, snapshots)
     records = read_records(dossier, history.stations, [])
-    known = records.forgotten  # and listed all the same, being held: a forget died before it saw that
+    # Forgotten and listed all the same, being held by then: a forget died before it saw that. One that came after the
+    # history was read is at work, and deletes.
+    known = records.forgotten & history.held
     missing = {snapshot_id: max(1, 1 - records.balance[snapshot_id]) for snapshot_id in ids}
     for _ in range(_TRIES):
         put_balance(dossier, missing)
