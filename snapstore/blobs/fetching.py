@@ -28,6 +28,7 @@ from weakref import WeakSet
 from ..errors import DamageError, StoreError, StoreUnavailableError
 from ..limits import READ_WINDOW_BYTES
 from ..stores.protocol import Store
+from .lanes import wait_for
 
 _KEPT: Final = 32  # windows; 78,579 files fetch each 1.23 times, with 48 1.16 and with 16 2.5 times; large files 1.00
 _AHEAD: Final = 12  # of those kept, that nobody has needed yet
@@ -36,7 +37,6 @@ _IN_HAND: Final = 8  # windows that one call holds at a time, each of which may 
 _RANGE_WINDOWS: Final = 4  # in one get: beyond this the way there and back is little of the time
 _IDLE_SECONDS: Final = 0.5  # before a thread ends that has nothing to fetch: longer than the queue is ever empty
 _PINNED: Final = 4  # times its own bytes, a result may keep of windows
-_LOOK_SECONDS: Final = 0.5  # a server may be silent for minutes; and Windows takes no Ctrl-C in a wait without an end
 _CLOSE_SECONDS: Final = 2.0  # what is under way then ends by itself
 
 _NOTHING: Final = memoryview(b"")
@@ -175,10 +175,7 @@ class FarWindows:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _waited_for(self, window: Future[bytes]) -> bytes:
-        while not window.done():
-            with suppress(TimeoutError):
-                window.exception(_LOOK_SECONDS)
-            self._look()
+        wait_for(window, self._look)
         return window.result()
 
     # --- what is fetched -----------------------------------------------------------------------------------------
@@ -300,8 +297,7 @@ class FarWindows:
                 self._fetch_alone(_Run(run.path, run.pack_size, run.first + number, [window]))
             return
         for number, window in enumerate(run.windows):
-            whole = len(run.windows) == 1
-            part = data if whole else data[number * READ_WINDOW_BYTES : (number + 1) * READ_WINDOW_BYTES]
+            part = data[number * READ_WINDOW_BYTES : (number + 1) * READ_WINDOW_BYTES]  # no copy of all of it
             with suppress(InvalidStateError):  # the reader was closed meanwhile
                 window.set_result(part)
 

@@ -1,6 +1,7 @@
 """Calls to a store that are made at the same time.
 
-Here: `side_by_side`, and `each_side_by_side` for many. Not here: which calls those are.
+Here: `side_by_side`, and `each_side_by_side` for many; `wait_for`, for those who have a future of their own. Not here:
+which calls those are.
 
 Rules: a store that is not remote is called in the calling thread, one call after the other, as if this were not here.
 For a remote one, threads of this call alone make the calls, at most as many as the store has lanes, and are gone when
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..stores.protocol import Store, lanes_of
 
@@ -42,6 +45,15 @@ def each_side_by_side(store: Store, calls: Iterable[Callable[[], T]]) -> Iterato
     waiting = iter(calls)
     while some := list(islice(waiting, _CALLS_PER_LANE * lanes_of(store))):
         yield from side_by_side(store, some)
+
+
+def wait_for(future: Future[Any], look: Callable[[], object]) -> None:
+    """Wait until it is done, whatever comes of it. `look` is called now and then, and may raise: a server may be silent
+    for minutes, and a cancel is to be heard."""
+    while not future.done():
+        with suppress(TimeoutError):
+            future.exception(_LOOK_SECONDS)
+        look()
 
 
 class _Calls(Generic[T]):

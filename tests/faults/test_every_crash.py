@@ -310,14 +310,14 @@ LASTING = (Fault.UNAVAILABLE, Fault.IO_ERROR)
 
 PUT_NOTHING = {"copy from a twin"}
 KNOWN = {
-    (
-        "copy elsewhere",
-        "crash",
-    ): "a session note whose put takes effect after its run died may stay: advisory, and seldom",
-    ("repair", "lasting"): "a place that cannot be read for good may leave a condemn object that no run ends",
     ("copy to a twin", "lasting"): "a keyset of the twin that cannot be read for a while has the next copy complain of "
     "older keys: seen, not understood yet; nothing that was reported is lost",
 }
+SELDOM = {
+    ("copy elsewhere", "crash"): "a session note whose put takes effect after its run died may stay: advisory",
+    ("repair", "lasting"): "a place that cannot be read for good may leave a condemn object that no run ends",
+}
+"""Seen, but not in every run: threads come in an order of their own."""
 
 
 def plans() -> dict[str, Callable[[int], list[tuple[Faults, StoreKind]]]]:
@@ -349,7 +349,9 @@ def test_an_operation(
     request: pytest.FixtureRequest,
 ) -> None:
     if (name, plan) in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[name, plan]))
+        request.applymarker(pytest.mark.xfail(reason=KNOWN[name, plan], strict=True))
+    if (name, plan) in SELDOM:
+        request.applymarker(pytest.mark.xfail(reason=SELDOM[name, plan]))
     operation = OPERATIONS[name]
     wrong = []
     points = 0

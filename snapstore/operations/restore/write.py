@@ -15,10 +15,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from ...blobs.lanes import wait_for
 from ...blobs.reader import BlobReader, Located
 from ...blobs.unsealing import Plaintext
 from ...errors import DamagedObjectError, DamageError, TargetError
@@ -37,7 +37,6 @@ _BATCH_BYTES: Final = MIB
 _BATCH_FILES: Final = 512
 _BATCH_GROUPS: Final = 24  # each holds a folder open
 _FIRST_BATCH_FILES: Final = 1
-_LOOK_SECONDS: Final = 0.5  # a server may be silent for minutes, and a cancel is to be heard
 _PART_BYTES: Final = 2 * MIB
 _PIECES_EACH: Final = 1024  # of one chunk that is repeated; else it is copied so often
 _MAX_WORKERS: Final = 4
@@ -230,6 +229,10 @@ class ContentWriter:
             self._tasks.append((part, self._workers.submit(_write_part, part, self._reader)))
             self._trim()
 
+    def _look(self) -> None:
+        """Let the caller hear of nothing while something is waited for: he may want it all to end."""
+        self._part_done(0)
+
     # --- what comes back -----------------------------------------------------------------------------------------
 
     def _trim(self) -> None:
@@ -240,7 +243,7 @@ class ContentWriter:
         work, future = self._tasks[0]  # taken out when it is over: until then `__exit__` knows of it
         if isinstance(work, Batch):
             assert future is not None
-            self._wait_for(future)
+            wait_for(future, self._look)
             results = future.result()
             self._tasks.popleft()
             self._batches -= 1
@@ -251,7 +254,7 @@ class ContentWriter:
         elif isinstance(work, _Part):
             assert future is not None
             try:
-                self._wait_for(future)
+                wait_for(future, self._look)
                 future.result()
             except (DamageError, TargetError) as error:
                 work.large.failure = work.large.failure or error
@@ -262,13 +265,6 @@ class ContentWriter:
         else:
             self._tasks.popleft()
             self._done(work, [_committed(work)])
-
-    def _wait_for(self, future: Future[Any]) -> None:
-        """Wait; the caller hears of nothing meanwhile now and then, and may raise."""
-        while not future.done():
-            with suppress(TimeoutError):
-                future.exception(_LOOK_SECONDS)
-            self._part_done(0)
 
 
 def _in_short_runs(items: Iterator[ChunkItem | LostPart]) -> Iterator[ChunkItem | LostPart]:
